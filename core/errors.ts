@@ -1,0 +1,107 @@
+import createError, { type FastifyError } from '@fastify/error'
+import type { Json } from './schemas/json.ts'
+
+/**
+ * Every error of the gateway that crosses a process, in one table: code → [message, HTTP status].
+ * A code is never reused or renamed; `docs/errors.md` tells cause and cure of each.
+ * Messages say what was seen, what was expected and what to type next; `%s` are filled in order.
+ */
+export const ERRORS = {
+  NOETL_ERR_CONFIG_INVALID: ['The configuration has faults:\n%s', 500],
+  NOETL_ERR_STORE_UNREACHABLE: [
+    'Postgres at %s does not answer: %s. Start it, or name another with DATABASE_URL or --database-url.',
+    503,
+  ],
+  NOETL_ERR_STORE_SCHEMA: [
+    'The database has schema version %s, this server needs %s. Run: noetlctl setup',
+    503,
+  ],
+  NOETL_ERR_BUS_UNREACHABLE: [
+    'NATS at %s does not answer: %s. Start nats-server with JetStream (-js), or name another with NATS_URL or --nats-url.',
+    503,
+  ],
+  NOETL_ERR_SERVER_UNREACHABLE: [
+    'No server answers at %s: %s. Start one with: noetlctl dev, or name another with SERVER_API_URL or --server.',
+    503,
+  ],
+  NOETL_ERR_REQUEST_INVALID: ['%s', 422],
+  NOETL_ERR_REQUEST_JSON: ['The body is not JSON: %s', 400],
+  NOETL_ERR_REQUEST_TOO_LARGE: ['The body is over the limit of %s bytes.', 413],
+  NOETL_ERR_REQUEST_UNAUTHORIZED: [
+    'This server wants a token: send the header "Authorization: Bearer <token>".',
+    401,
+  ],
+  NOETL_ERR_ROUTE_NOT_FOUND: ['There is no %s %s here; /openapi.json lists the routes.', 404],
+  NOETL_ERR_SATURATED: ['The server has as much waiting as it can hold; try again in %s s.', 503],
+  NOETL_ERR_INTERNAL: ['The server failed in a way that it should not: %s', 500],
+  NOETL_ERR_PLAYBOOK_YAML: ['The playbook is not valid YAML: %s', 400],
+  NOETL_ERR_PLAYBOOK_INVALID: ['The playbook has faults:\n%s', 422],
+  NOETL_ERR_PLAYBOOK_NOT_FOUND: ['No playbook is registered as %s.%s', 404],
+  NOETL_ERR_EXECUTION_NOT_FOUND: ['There is no execution %s. List them with: noetlctl execution list', 404],
+  NOETL_ERR_EXECUTION_FINISHED: ['Execution %s is %s; it takes no more events.', 409],
+  NOETL_ERR_COMMAND_NOT_FOUND: ['There is no command %s.', 404],
+  NOETL_ERR_COMMAND_CLAIMED: ['Command %s runs on worker %s until its lease ends.', 409],
+  NOETL_ERR_COMMAND_SETTLED: ['Command %s is settled already.', 409],
+  NOETL_ERR_COMMAND_LATE: [
+    'The lease of command %s was lost; this report is kept as late and changes nothing.',
+    409,
+  ],
+  NOETL_ERR_COMMAND_ATTEMPTS: ['Command %s of step %s was begun %s times and none was heard of again.', 500],
+  NOETL_ERR_CREDENTIAL_NOT_FOUND: [
+    'No credential is stored as %s.%s Store it with: POST /api/credentials {"name","type","data"}',
+    404,
+  ],
+  NOETL_ERR_CREDENTIAL_KEY_MISSING: [
+    'Credentials cannot be read or stored without a key: set NOETL_ENCRYPTION_KEY or NOETL_ENCRYPTION_KEY_FILE (32 bytes in base64 or hex).',
+    503,
+  ],
+  NOETL_ERR_CREDENTIAL_KEY_WRONG: [
+    'Credential %s was stored under another key (%s, this server has %s): start with the key it was stored under.',
+    500,
+  ],
+  NOETL_ERR_TEMPLATE_PARSE: ['The template does not parse: %s', 422],
+  NOETL_ERR_TEMPLATE_RENDER: ['The template cannot be evaluated: %s', 422],
+  NOETL_ERR_TOOL_UNKNOWN: ['No plugin brings the tool kind "%s"; there are: %s', 422],
+  NOETL_ERR_TOOL_INPUT: ['The input of tool %s does not fit: %s', 422],
+  NOETL_ERR_TOOL_OUTPUT: ['The result of tool %s does not fit its own schema: %s', 500],
+  NOETL_ERR_TOOL_BUG: ['Tool %s failed in a way that it should not: %s', 500],
+  NOETL_ERR_PLUGIN_NOT_FOUND: ['Plugin %s cannot be found from %s.', 500],
+  NOETL_ERR_PLUGIN_MANIFEST: ['Package %s is no plugin: %s', 500],
+  NOETL_ERR_PLUGIN_CONTRACT: [
+    'Plugin %s speaks contract %s, this gateway speaks %s: install a version that does.',
+    500,
+  ],
+  NOETL_ERR_PLUGIN_KIND_TAKEN: ['Plugins %s and %s both bring the tool kind "%s": remove one.', 500],
+  NOETL_ERR_PLUGIN_KIND_UNDECLARED: ['Plugin %s registered kinds %s but its package.json declares %s.', 500],
+  NOETL_ERR_PLUGIN_LOAD: ['Plugin %s failed to load: %s', 500],
+} as const satisfies Record<string, readonly [message: string, status: number]>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** An error of the table: `code`, `statusCode`, and facts for programs in `details`. */
+export type NoetlError = FastifyError & { code: ErrorCode; statusCode: number; details?: Json }
+
+const constructors = new Map<ErrorCode, ReturnType<typeof createError>>()
+
+/** Makes the error `code` with its message filled in from `values`. */
+export function makeError(
+  code: ErrorCode,
+  values: readonly (string | number)[],
+  options: { cause?: unknown; details?: Json } = {},
+): NoetlError {
+  let Made = constructors.get(code)
+  if (Made === undefined) {
+    const [message, status] = ERRORS[code]
+    Made = createError(code, message, status)
+    constructors.set(code, Made)
+  }
+  const error = Made(...values) as NoetlError
+  if ('cause' in options) error.cause = options.cause
+  if (options.details !== undefined) error.details = options.details
+  return error
+}
+
+/** True for an error of the table, whichever copy of the module made it. */
+export function isNoetlError(error: unknown): error is NoetlError {
+  return error instanceof Error && 'code' in error && Object.hasOwn(ERRORS, String(error.code))
+}

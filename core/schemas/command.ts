@@ -1,0 +1,105 @@
+import type { Json, JsonObject } from './json.ts'
+import type { Task } from './playbook.ts'
+
+/** What a worker gets with a lease: all that one run of a step's tools needs. */
+export interface LeasedCommand {
+  /** Id of the command: its queue row and its `command.issued` event. */
+  command_id: string
+  execution_id: string
+  parent_execution_id: string | null
+  step: string
+  /** Id of the step run: the same for all iterations of one loop. */
+  run_id: string
+  /** Which lease of this command this is, from 1. */
+  attempt: number
+  max_attempts: number
+  /** Proof of the lease; renew and report compare it. */
+  token: string
+  /** Seconds the lease lasts unless renewed. */
+  lease_seconds: number
+  playbook: { path: string; version: number; catalog_id: string }
+  body: StepBody
+  /** Arguments handed over by an arc; they win over the step's own. */
+  args: JsonObject
+  iteration: Iteration | null
+  context: CommandContext
+}
+
+/** The part of a step that runs on a worker. */
+export interface StepBody {
+  tasks: Task[]
+  pipeline: boolean
+  input: JsonObject
+}
+
+export interface Iteration {
+  /** Name the element is bound to. */
+  iterator: string
+  /** Position in the list, from 0. */
+  index: number
+  total: number
+  item: Json
+}
+
+/** Values that the step's templates refer to; others are left out. */
+export interface CommandContext {
+  workload: JsonObject
+  ctx: JsonObject
+  /** Results by step name. */
+  steps: JsonObject
+  /** Result of the step that led here. */
+  previous: Json
+}
+
+/** Kinds of a tool's failure, as rules and arcs see them in `output.error.kind`. */
+export const ERROR_KINDS = [
+  'connection',
+  'timeout',
+  'rate_limit',
+  'auth',
+  'not_found',
+  'client_error',
+  'server_error',
+  'schema',
+  'parse',
+  'transform',
+  'db_connection',
+  'db_constraint',
+  'db_deadlock',
+  'db_timeout',
+  'storage_quota',
+  'storage_access',
+  'tool_error',
+  'cancelled',
+  'unknown',
+] as const
+export type ErrorKind = (typeof ERROR_KINDS)[number]
+
+/** How a failed call is told: `output.error`, the payload of `call.error`, the `error` of an execution. */
+export interface CallError {
+  kind: ErrorKind
+  message: string
+  /** A code of the tool or of the gateway: an SQLSTATE, `NOETL_ERR_…`. */
+  code: string | null
+  retryable: boolean
+  /** HTTP status, where there was one. */
+  status: number | null
+  status_code: number | null
+  /** Seconds the other side asked to wait. */
+  retry_after: number | null
+}
+
+/** What running a command's body came to. */
+export type Outcome = {
+  /** Result of the step: of the single tool, or of the pipeline merged. On error, what there was of it. */
+  result: Json
+  /** `ctx.*` and bare names that rules and tool `set` assigned, in order of assignment. */
+  set: JsonObject
+  meta: {
+    duration_ms: number
+    /** Tool calls made, retries included. */
+    calls: number
+    /** Extra facts of the last call (`http`, `pg`, `py`). */
+    facets: JsonObject
+  }
+} & ({ status: 'ok'; error: null } | { status: 'error'; error: CallError })
