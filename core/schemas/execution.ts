@@ -1,0 +1,63 @@
+import type { CallError } from './command.ts'
+import type { Json, JsonObject } from './json.ts'
+
+export const STATUSES = ['RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED'] as const
+/** Life of an execution; all but RUNNING are for ever. */
+export type Status = (typeof STATUSES)[number]
+
+/**
+ * Routing state of one execution: what is under way and what waits, never what was done.
+ * Saved with every transition, hence small: large values are kept by the id of the event that holds them.
+ */
+export interface State {
+  /** Id of the execution's newest event. */
+  last: string
+  ctx: Record<string, Value>
+  /** Step runs under way, by run id. */
+  runs: Record<string, Run>
+  /** Tokens that have arrived at a step and wait there. */
+  held: Token[]
+  /** The first error that nothing caught; the execution fails when what runs has ended. */
+  failure?: { step: string; error: CallError }
+  /** The final step has been entered. */
+  final?: true
+  /** Numbers for `progress`. */
+  done: number
+}
+
+/** A value at hand, or the event whose `context.set` holds it. */
+export type Value = { v: Json } | { at: string }
+
+/** One run of a step. */
+export interface Run {
+  step: string
+  /** Event whose result led here. */
+  previous?: string
+  /** Commands issued and not settled. */
+  open: number
+  /** Arguments handed over by the arc, for a loop's later iterations. */
+  args?: JsonObject
+  loop?: LoopRun
+}
+
+/** Progress of a loop: numbers only, the items stay in the `loop.started` event. */
+export interface LoopRun {
+  /** The `loop.started` event, whose context holds `items`. */
+  at: string
+  total: number
+  /** Iterations issued; the next one has this index. */
+  issued: number
+  done: number
+  failed: number
+  /** First error that no rule absorbed. */
+  error?: CallError
+}
+
+/** Something that lets a step begin. */
+export interface Token {
+  step: string
+  previous?: string
+  args: JsonObject
+  /** Arrived here by an arc of this step. */
+  from?: string
+}

@@ -1,0 +1,89 @@
+import type pg from 'pg'
+import type { Json, JsonObject } from '../schemas/json.ts'
+
+export interface CatalogEntry {
+  catalog_id: string
+  path: string
+  version: number
+  kind: string
+  content: string
+  payload: Json
+  meta: JsonObject | null
+  created_at: Date
+}
+
+const COLUMNS = 'catalog_id, path, version, kind, content, payload, meta, created_at'
+
+/** Stores a document as the next version of its path. */
+export async function addCatalogEntry(
+  pool: pg.Pool,
+  entry: { catalog_id: string; path: string; kind: string; content: string; payload: Json; meta: JsonObject },
+): Promise<number> {
+  // Two at once meet at the unique key; the later one takes the number after.
+  for (;;) {
+    const { rows } = await pool.query<{ version: number }>(
+      `INSERT INTO noetl.catalog (catalog_id, path, version, kind, content, payload, meta)
+       SELECT $1, $2, coalesce(max(version), 0) + 1, $3, $4, $5, $6 FROM noetl.catalog WHERE path = $2
+       ON CONFLICT (path, version) DO NOTHING RETURNING version`,
+      [
+        entry.catalog_id,
+        entry.path,
+        entry.kind,
+        entry.content,
+        JSON.stringify(entry.payload),
+        JSON.stringify(entry.meta),
+      ],
+    )
+    if (rows[0]) return rows[0].version
+  }
+}
+
+/** One entry by id, or by path and version (newest when absent). */
+export async function getCatalogEntry(
+  pool: pg.Pool,
+  key: { catalogId: string } | { path: string; version?: number },
+): Promise<CatalogEntry | undefined> {
+  const { rows } =
+    'catalogId' in key
+      ? await pool.query<CatalogEntry>({
+          name: 'catalog-by-id',
+          text: `SELECT ${COLUMNS} FROM noetl.catalog WHERE catalog_id = $1`,
+          values: [key.catalogId],
+        })
+      : await pool.query<CatalogEntry>({
+          name: 'catalog-by-path',
+          text: `SELECT ${COLUMNS} FROM noetl.catalog
+                 WHERE path = $1 AND ($2::int IS NULL OR version = $2) ORDER BY version DESC LIMIT 1`,
+          values: [key.path, key.version ?? null],
+        })
+  return rows[0]
+}
+
+/** The newest version of a path, without its text: asked for every start. */
+export async function getNewestId(pool: pg.Pool, path: string): Promise<string | undefined> {
+  const { rows } = await pool.query<{ catalog_id: string }>({
+    name: 'catalog-newest',
+    text: 'SELECT catalog_id FROM noetl.catalog WHERE path = $1 ORDER BY version DESC LIMIT 1',
+    values: [path],
+  })
+  return rows[0]?.catalog_id
+}
+
+/** All entries, of one kind or of any (without regard to case), newest first. */
+export async function listCatalog(
+  pool: pg.Pool,
+  options: { kind?: string; limit: number },
+): Promise<CatalogEntry[]> {
+  const { rows } = await pool.query<CatalogEntry>(
+    `SELECT ${COLUMNS} FROM noetl.catalog WHERE ($1::text IS NULL OR lower(kind) = lower($1))
+     ORDER BY catalog_id DESC LIMIT $2`,
+    [options.kind ?? null, options.limit],
+  )
+  return rows
+}
+
+/** Paths there are, for near names in a message. */
+export async function listPaths(pool: pg.Pool): Promise<string[]> {
+  const { rows } = await pool.query<{ path: string }>('SELECT DISTINCT path FROM noetl.catalog LIMIT 5000')
+  return rows.map((row) => row.path)
+}

@@ -1,0 +1,152 @@
+import type pg from 'pg'
+import type { CallError } from '../schemas/command.ts'
+import type { Event } from '../schemas/event.ts'
+import type { State, Status } from '../schemas/execution.ts'
+import type { JsonObject } from '../schemas/json.ts'
+
+/**
+ * All that one step forward of one execution changes. It is written whole or not at all, and only if
+ * the execution is still at `revision` (null: it does not exist yet) and every lease in `settles` holds.
+ */
+export interface Transition {
+  execution_id: string
+  revision: number | null
+  status: Status
+  state: State
+  error: CallError | null
+  /** For a new execution. */
+  birth?: { catalog_id: string; path: string; version: number; parent_execution_id: string | null }
+  /** Commands whose outcome this transition records. */
+  settles: Settle[]
+  events: Event[]
+  commands: NewCommand[]
+  /** Ids given by senders, recorded so that the same id again changes nothing. */
+  keys: { key: string; event_id: string }[]
+}
+
+/** A command and the proof that its reporter holds it: the token, or for clients without one their name. */
+export interface Settle {
+  queue_id: string
+  token: string | null
+  worker_id: string | null
+}
+
+export interface NewCommand {
+  queue_id: string
+  node_id: string
+  node_name: string
+  tool_kind: string
+  lane: string
+  pool: string
+  max_attempts: number
+}
+
+export interface CommitResult {
+  /** Executions whose transition was written. */
+  written: Set<string>
+  /** Commands of `settles` whose lease did hold when looked at. */
+  held: Set<string>
+}
+
+/**
+ * Writes many transitions in one statement, which is one transaction and one round trip.
+ * Rows are locked in the order of their ids, so that two servers cannot block each other in a ring.
+ */
+const COMMIT = `
+WITH input AS MATERIALIZED (
+  SELECT * FROM json_to_recordset($1::json) AS x(
+    execution_id bigint, revision integer, status text, state jsonb, error jsonb, settles integer,
+    catalog_id bigint, path text, version integer, parent_execution_id bigint)
+), held AS MATERIALIZED (
+  SELECT q.execution_id, q.queue_id
+  FROM json_to_recordset($2::json) AS s(execution_id bigint, queue_id bigint, token uuid, worker_id text)
+  JOIN noetl.queue q USING (execution_id, queue_id)
+  WHERE q.status = 'running'
+    AND (q.lease_token = s.token OR (s.token IS NULL AND q.worker_id = s.worker_id))
+  ORDER BY q.execution_id, q.queue_id
+  FOR UPDATE OF q
+), current AS MATERIALIZED (
+  SELECT e.execution_id
+  FROM noetl.execution e JOIN input i USING (execution_id)
+  WHERE e.status = 'RUNNING' AND e.revision = i.revision
+    AND i.settles = (SELECT count(*) FROM held h WHERE h.execution_id = i.execution_id)
+  ORDER BY e.execution_id
+  FOR UPDATE OF e
+), updated AS (
+  UPDATE noetl.execution e
+  SET status = i.status, state = i.state, error = i.error, revision = e.revision + 1, updated_at = now(),
+      finished_at = CASE WHEN i.status <> 'RUNNING' THEN now() END
+  FROM input i JOIN current c USING (execution_id)
+  WHERE e.execution_id = i.execution_id
+  RETURNING e.execution_id, e.catalog_id, e.parent_execution_id, e.status
+), created AS (
+  INSERT INTO noetl.execution
+    (execution_id, catalog_id, path, version, parent_execution_id, status, state, error, finished_at)
+  SELECT execution_id, catalog_id, path, version, parent_execution_id, status, state, error,
+         CASE WHEN status <> 'RUNNING' THEN now() END
+  FROM input WHERE revision IS NULL
+  ON CONFLICT DO NOTHING
+  RETURNING execution_id, catalog_id, parent_execution_id, status
+), ok AS MATERIALIZED (
+  SELECT * FROM updated UNION ALL SELECT * FROM created
+), settled AS (
+  DELETE FROM noetl.queue q USING held h JOIN ok USING (execution_id)
+  WHERE q.execution_id = h.execution_id AND q.queue_id = h.queue_id
+), dropped AS (
+  DELETE FROM noetl.queue q USING ok
+  WHERE ok.status <> 'RUNNING' AND q.execution_id = ok.execution_id
+    AND q.queue_id NOT IN (SELECT queue_id FROM held)
+), queued AS (
+  INSERT INTO noetl.queue (execution_id, queue_id, node_id, node_name, tool_kind, lane, pool, max_attempts)
+  SELECT execution_id, c.queue_id, c.node_id, c.node_name, c.tool_kind, c.lane, c.pool, c.max_attempts
+  FROM json_to_recordset($3::json) AS c(execution_id bigint, queue_id bigint, node_id bigint, node_name text,
+    tool_kind text, lane text, pool text, max_attempts smallint)
+  JOIN ok USING (execution_id)
+), told AS (
+  INSERT INTO noetl.event (execution_id, event_id, created_at, event_type, node_id, node_name, node_type,
+    status, duration, current_index, worker_id, catalog_id, parent_execution_id, context, result, meta, error)
+  SELECT execution_id, v.event_id, v.created_at, v.event_type, v.node_id, v.node_name, v.node_type, v.status,
+    v.duration, v.current_index, v.worker_id, ok.catalog_id, ok.parent_execution_id, v.context, v.result,
+    v.meta, v.error
+  FROM json_to_recordset($4::json) AS v(execution_id bigint, event_id bigint, created_at timestamptz,
+    event_type text, node_id bigint, node_name text, node_type text, status text, duration double precision,
+    current_index integer, worker_id text, context jsonb, result jsonb, meta jsonb, error jsonb)
+  JOIN ok USING (execution_id)
+), keyed AS (
+  INSERT INTO noetl.event_key (execution_id, key, event_id)
+  SELECT execution_id, k.key, k.event_id
+  FROM json_to_recordset($5::json) AS k(execution_id bigint, key text, event_id bigint) JOIN ok USING (execution_id)
+)
+SELECT (SELECT coalesce(array_agg(execution_id), '{}') FROM ok)::text[] AS written,
+       (SELECT coalesce(array_agg(queue_id), '{}') FROM held)::text[] AS held`
+
+/** See COMMIT. Transitions must be of different executions. */
+export async function commitTransitions(pool: pg.Pool, transitions: Transition[]): Promise<CommitResult> {
+  const input: JsonObject[] = []
+  const settles: object[] = []
+  const commands: object[] = []
+  const events: Event[] = []
+  const keys: object[] = []
+  for (const t of transitions) {
+    const { execution_id } = t
+    input.push({
+      execution_id,
+      revision: t.revision,
+      status: t.status,
+      state: t.state as unknown as JsonObject,
+      error: t.error as unknown as JsonObject,
+      settles: t.settles.length,
+      ...t.birth,
+    })
+    for (const settle of t.settles) settles.push({ execution_id, ...settle })
+    for (const command of t.commands) commands.push({ execution_id, ...command })
+    for (const event of t.events) events.push(event)
+    for (const key of t.keys) keys.push({ execution_id, ...key })
+  }
+  const { rows } = await pool.query<{ written: string[]; held: string[] }>({
+    name: 'commit',
+    text: COMMIT,
+    values: [input, settles, commands, events, keys].map((rows) => JSON.stringify(rows)),
+  })
+  return { written: new Set(rows[0]!.written), held: new Set(rows[0]!.held) }
+}

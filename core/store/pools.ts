@@ -1,0 +1,60 @@
+import pg from 'pg'
+
+/** The server's connections to Postgres. */
+export interface Pools {
+  /** Commits are on disk when they are answered. Everything that counts goes here. */
+  durable: pg.Pool
+  /**
+   * Commits reach the disk a moment later. For what may be lost in a crash of Postgres and only costs
+   * a repeat: claims and renewals.
+   */
+  relaxed: pg.Pool
+  close(): Promise<void>
+}
+
+/** Opens both pools; connections are made when first used. */
+export function openPools(options: {
+  url: string
+  maxConnections: number
+  onError(error: Error): void
+}): Pools {
+  const relaxedSize = Math.max(2, Math.ceil(options.maxConnections / 4))
+  const durable = openPool(options.url, options.maxConnections - relaxedSize, 'noetl-server')
+  const relaxed = openPool(options.url, relaxedSize, 'noetl-server-claims', '-c synchronous_commit=off')
+  for (const pool of [durable, relaxed]) pool.on('error', options.onError)
+  let closed: Promise<void> | undefined
+  return {
+    durable,
+    relaxed,
+    close() {
+      closed ??= Promise.all([durable.end(), relaxed.end()]).then(() => undefined)
+      return closed
+    },
+  }
+}
+
+function openPool(connectionString: string, max: number, application_name: string, options?: string): pg.Pool {
+  return new pg.Pool({
+    connectionString,
+    max: Math.max(1, max),
+    application_name,
+    connectionTimeoutMillis: 10_000,
+    idleTimeoutMillis: 60_000,
+    keepAlive: true,
+    statement_timeout: 30_000,
+    ...(options === undefined ? {} : { options }),
+  })
+}
+
+/** True when the failure is of the connection or the server's state, so that trying again may help. */
+export function isTransient(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error ? String(error.code) : ''
+  return (
+    /^(08|57P|53|40)/.test(code) ||
+    ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'].includes(code) ||
+    /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
+      error.message,
+    )
+  )
+}
