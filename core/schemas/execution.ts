@@ -33,8 +33,8 @@ export interface Run {
   step: string
   /** Event whose result led here. */
   previous?: string
-  /** Commands issued and not settled. */
-  open: number
+  /** Commands issued and not settled, each with the index of its iteration (null: no loop). */
+  open: Record<string, number | null>
   /** Arguments handed over by the arc, for a loop's later iterations. */
   args?: JsonObject
   loop?: LoopRun

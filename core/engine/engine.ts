@@ -1,0 +1,348 @@
+import type { Logger } from 'pino'
+import { publish } from '../channels.ts'
+import { makeBatcher } from '../batch.ts'
+import { makeError } from '../errors.ts'
+import type { CallError } from '../schemas/command.ts'
+import type { Status } from '../schemas/execution.ts'
+import type { Json, JsonObject } from '../schemas/json.ts'
+import { commitTransitions, type Settle, type Transition } from '../store/commit.ts'
+import { loadExecution } from '../store/executions.ts'
+import { isTransient, type Pools } from '../store/pools.ts'
+import { loadEvents, loadIterations, loadResults } from '../store/values.ts'
+import { wasRecorded } from '../store/reports.ts'
+import { type Decision, decide, type Input, nothingYet, type Report } from './decide.ts'
+import { type Known, learn, NotLoaded } from './known.ts'
+import type { Plan } from './plan.ts'
+import type { Plans } from './plans.ts'
+
+/**
+ * The one impure place of the engine. Each execution has an inbox; whatever has arrived is decided in one
+ * go, committed together with what other executions have ready, and announced after the commit. The
+ * row's revision is compared when it is written: if another server was faster, all is loaded and decided
+ * anew. What is kept in memory only saves loading.
+ */
+export interface Engine {
+  start(request: StartRequest): Promise<Started>
+  /** Records outcomes; the answers are in the order of the reports. */
+  report(executionId: string, report: Report, settle: Settle): Promise<ReportAnswer>
+  cancel(executionId: string, reason: string): Promise<Ended>
+  finalize(executionId: string, status: 'COMPLETED' | 'FAILED', error: CallError | null): Promise<Ended>
+  set(executionId: string, values: JsonObject, source: string): Promise<void>
+  /** Looks whether an execution that does not move can. */
+  nudge(executionId: string): Promise<void>
+  /** What is in memory of an execution, for those who may use it: see `claims.ts`. */
+  glimpse(executionId: string): Known | undefined
+  /** Executions with inputs waiting or under way. */
+  readonly busy: number
+}
+
+export interface StartRequest {
+  plan: Plan
+  workload: JsonObject
+  parentExecutionId: string | null
+  meta: JsonObject
+}
+
+export interface Started {
+  execution_id: string
+  status: Status
+  commands_generated: number
+}
+
+/** `recorded`: by this call. `duplicate`: by an earlier one. `late`: the lease was lost; nothing changed. */
+export interface ReportAnswer {
+  status: 'recorded' | 'duplicate' | 'late'
+  event_id: string | null
+  commands_generated: number
+}
+
+export interface Ended {
+  status: Status
+  /** False when it had ended before. */
+  changed: boolean
+}
+
+interface Waiting {
+  input: Input
+  settle?: Settle
+  done(answer: Answer): void
+  failed(error: unknown): void
+}
+
+type Answer =
+  | { taken: true; decision: Decision }
+  /** The input came too late: of a report, for its command; of another, for the execution. */
+  | { taken: false; status: Status }
+
+/** Executions whose state is kept in memory though nothing arrives. */
+const KEPT = 2000
+
+export function makeEngine(parts: {
+  pools: Pools
+  plans: Plans
+  newId(after?: string): string
+  log: Logger
+  announce(commands: { execution_id: string; queue_id: string; node_name: string; lane: string; pool: string }[]): void
+}): Engine {
+  const { pools, plans, newId, log } = parts
+  const inboxes = new Map<string, Waiting[]>()
+  const memory = new Map<string, { known: Known; catalogId: string }>()
+
+  const commits = makeBatcher<Transition, 'written' | { held: Set<string> }>({
+    maxItems: 200,
+    concurrency: 2,
+    run: (transitions) => commitAll(transitions),
+  })
+
+  async function commitAll(transitions: Transition[]): Promise<('written' | { held: Set<string> } | Error)[]> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { written, held } = await commitTransitions(pools.durable, transitions)
+        return transitions.map((t) => (written.has(t.execution_id) ? 'written' : { held }))
+      } catch (error) {
+        const code = (error as { code?: string }).code ?? ''
+        if (code.startsWith('40') && attempt < 5) continue
+        if (isTransient(error) || transitions.length === 1) {
+          return transitions.map(() => error as Error)
+        }
+        // One of them cannot be written; the others must not suffer for it.
+        log.error({ err: error, count: transitions.length }, 'a batch was refused and is tried one by one')
+        const single: ('written' | { held: Set<string> } | Error)[] = []
+        for (const transition of transitions) single.push((await commitAll([transition]))[0]!)
+        return single
+      }
+    }
+  }
+
+  function submit(executionId: string, input: Input, settle?: Settle): Promise<Answer> {
+    return new Promise((done, failed) => {
+      const waiting: Waiting = { input, done, failed, ...(settle ? { settle } : {}) }
+      const inbox = inboxes.get(executionId)
+      if (inbox !== undefined) inbox.push(waiting)
+      else {
+        inboxes.set(executionId, [waiting])
+        void work(executionId)
+      }
+    })
+  }
+
+  /** Goes on until the inbox is empty. */
+  async function work(executionId: string): Promise<void> {
+    for (;;) {
+      const batch = inboxes.get(executionId)?.splice(0) ?? []
+      if (batch.length === 0) {
+        inboxes.delete(executionId)
+        return
+      }
+      try {
+        await step(executionId, batch)
+      } catch (error) {
+        memory.delete(executionId)
+        for (const waiting of batch) waiting.failed(error)
+      }
+    }
+  }
+
+  /** Decides and commits one batch of inputs; again and again until it is written or void. */
+  async function step(executionId: string, batch: Waiting[]): Promise<void> {
+    let inputs = batch
+    for (let tries = 0; tries < 100; tries++) {
+      const { known, plan } = await recall(executionId)
+      if (known.status !== 'RUNNING') {
+        memory.delete(executionId)
+        for (const waiting of inputs) waiting.done({ taken: false, status: known.status })
+        return
+      }
+      const decision = await decideLoading(plan, known, inputs.map((waiting) => waiting.input))
+      const late = inputs.filter((_, i) => decision.taken[i] === false)
+      inputs = inputs.filter((_, i) => decision.taken[i] !== false)
+      for (const waiting of late) waiting.done({ taken: false, status: known.status })
+      if (inputs.length === 0) return
+      if (late.length > 0) continue
+      const outcome = await save(known, plan, decision, inputs)
+      if (outcome === 'written') {
+        for (const waiting of inputs) waiting.done({ taken: true, decision })
+        if (decision.more) void nudge(executionId)
+        return
+      }
+      memory.delete(executionId)
+      const { held } = outcome
+      const lost = inputs.filter((waiting) => waiting.settle && !held.has(waiting.settle.queue_id))
+      for (const waiting of lost) waiting.done({ taken: false, status: known.status })
+      inputs = inputs.filter((waiting) => !lost.includes(waiting))
+      if (inputs.length === 0) return
+    }
+    throw makeError('NOETL_ERR_SATURATED', [1])
+  }
+
+  async function save(
+    known: Known,
+    plan: Plan,
+    decision: Decision,
+    inputs: Waiting[],
+  ): Promise<'written' | { held: Set<string> }> {
+    if (decision.events.length === 0) return 'written'
+    const { executionId } = known
+    const start = known.revision === null
+    const outcome = await commits.add({
+      execution_id: executionId,
+      revision: known.revision,
+      status: decision.status,
+      state: decision.state,
+      error: decision.error,
+      settles: inputs.flatMap((waiting) => (waiting.settle ? [waiting.settle] : [])),
+      events: decision.events,
+      commands: decision.commands,
+      keys: [],
+      ...(start
+        ? {
+            birth: {
+              catalog_id: plan.catalogId,
+              path: plan.path,
+              version: plan.version,
+              parent_execution_id: known.parentExecutionId,
+            },
+          }
+        : {}),
+    })
+    if (outcome !== 'written') return outcome
+    const { state, status, events } = decision
+    if (status === 'RUNNING') {
+      const revision = (known.revision ?? 0) + 1
+      remember(plan, { ...learn(known, state, events), status, revision })
+    } else memory.delete(executionId)
+    publish('noetl:events', { execution_id: executionId, path: plan.path, status, events })
+    parts.announce(decision.commands.map((command) => ({ execution_id: executionId, ...command })))
+    return 'written'
+  }
+
+  async function decideLoading(plan: Plan, known: Known, inputs: Input[]): Promise<Decision> {
+    for (;;) {
+      try {
+        return decide(plan, known, inputs, { now: new Date().toISOString(), newId, lane: 'normal' })
+      } catch (problem) {
+        if (!(problem instanceof NotLoaded)) throw problem
+        await load(known, problem.what)
+      }
+    }
+  }
+
+  async function load(known: Known, what: NotLoaded['what']): Promise<void> {
+    const { executionId } = known
+    if (what === 'workload') {
+      const [event] = await loadEvents(pools.durable, executionId, [executionId])
+      known.workload = (event?.context?.workload ?? {}) as JsonObject
+    } else if ('step' in what) {
+      const [found] = await loadResults(pools.durable, executionId, [what.step])
+      known.results.set(what.step, found === undefined ? null : found)
+    } else if ('event' in what) {
+      const [event] = await loadEvents(pools.durable, executionId, [what.event])
+      if (event === undefined) {
+        throw makeError('NOETL_ERR_INTERNAL', [`event ${what.event} of execution ${executionId} is gone`])
+      }
+      known.events.set(what.event, event)
+    } else {
+      known.iterations.set(what.run, await loadIterations(pools.durable, executionId, what.run))
+    }
+  }
+
+  async function recall(executionId: string): Promise<{ known: Known; plan: Plan }> {
+    const there = memory.get(executionId)
+    if (there !== undefined) return { known: there.known, plan: await plans.byId(there.catalogId) }
+    const row = await loadExecution(pools.durable, executionId)
+    if (row === undefined) throw makeError('NOETL_ERR_EXECUTION_NOT_FOUND', [executionId])
+    const plan = await plans.byId(row.catalog_id)
+    const known: Known = {
+      executionId,
+      parentExecutionId: row.parent_execution_id,
+      status: row.status,
+      revision: row.revision,
+      state: row.state,
+      workload: undefined,
+      results: new Map(),
+      events: new Map(),
+      iterations: new Map(),
+      fresh: false,
+    }
+    remember(plan, known)
+    return { known, plan }
+  }
+
+  function remember(plan: Plan, known: Known): void {
+    memory.delete(known.executionId)
+    memory.set(known.executionId, { known, catalogId: plan.catalogId })
+    if (memory.size > KEPT) memory.delete(memory.keys().next().value!)
+  }
+
+  async function nudge(executionId: string): Promise<void> {
+    await submit(executionId, { type: 'continue' }).catch((err) =>
+      log.warn({ err, execution_id: executionId }, 'an execution could not be nudged; upkeep will try again'),
+    )
+  }
+
+  async function end(executionId: string, input: Input): Promise<Ended> {
+    const answer = await submit(executionId, input)
+    return answer.taken
+      ? { status: answer.decision.status, changed: true }
+      : { status: answer.status, changed: false }
+  }
+
+  return {
+    async start({ plan, workload, parentExecutionId, meta }) {
+      const executionId = newId()
+      const known = nothingYet(executionId, parentExecutionId, workload)
+      const decision = await decideLoading(plan, known, [{ type: 'start', workload, meta }])
+      const outcome = await save(known, plan, decision, [])
+      if (outcome !== 'written') throw makeError('NOETL_ERR_INTERNAL', [`id ${executionId} was taken`])
+      if (decision.more) void nudge(executionId)
+      return {
+        execution_id: executionId,
+        status: decision.status,
+        commands_generated: decision.commands.length,
+      }
+    },
+
+    async report(executionId, report, settle) {
+      const answer = await submit(executionId, report, settle)
+      if (answer.taken) {
+        const told = answer.decision.events.find(
+          (event) =>
+            (event.event_type === 'call.done' || event.event_type === 'call.error') &&
+            event.meta?.command_id === report.command_id,
+        )
+        return {
+          status: 'recorded',
+          event_id: told?.event_id ?? null,
+          commands_generated: answer.decision.commands.length,
+        }
+      }
+      const recorded = await wasRecorded(pools.durable, executionId, report)
+      if (recorded !== undefined) return { status: 'duplicate', event_id: recorded, commands_generated: 0 }
+      publish('noetl:late', {
+        execution_id: executionId,
+        command_id: report.command_id,
+        worker_id: report.worker_id,
+      })
+      return { status: 'late', event_id: null, commands_generated: 0 }
+    },
+
+    cancel: (executionId, reason) => end(executionId, { type: 'cancel', reason }),
+    finalize: (executionId, status, error) => end(executionId, { type: 'finalize', status, error }),
+
+    async set(executionId, values, source) {
+      const answer = await submit(executionId, { type: 'set', values, source })
+      if (!answer.taken) throw makeError('NOETL_ERR_EXECUTION_FINISHED', [executionId, answer.status])
+    },
+
+    nudge,
+    glimpse: (executionId) => memory.get(executionId)?.known,
+    get busy() {
+      return inboxes.size
+    },
+  }
+}
+
+/** A rendered workload: the payload laid over the defaults, templates in the defaults evaluated once. */
+export function mergeWorkload(defaults: JsonObject, payload: JsonObject): JsonObject {
+  return { ...defaults, ...payload } satisfies Record<string, Json>
+}

@@ -1,0 +1,129 @@
+import type { CallError } from '../schemas/command.ts'
+import type { Event } from '../schemas/event.ts'
+import type { Run, State, Token, Value } from '../schemas/execution.ts'
+import type { Json, JsonObject } from '../schemas/json.ts'
+
+/** Values longer than this, as JSON, are kept by the id of their event. In characters. */
+const INLINE = 256
+
+/** State of an execution of which nothing has happened yet. */
+export const NOTHING: State = Object.freeze({ last: '0', ctx: {}, runs: {}, held: [], done: 0 })
+
+/**
+ * The only way in which state changes: one event at a time, without looking at anything else. Hence the
+ * events of an execution, folded in order, give its state.
+ */
+export function fold(state: State, event: Event): State {
+  const next: State = { ...state, last: event.event_id }
+  const context = event.context ?? {}
+  switch (event.event_type) {
+    case 'playbook.started':
+      next.held = addTokens(next.held, context.next)
+      break
+    case 'command.issued':
+      enter(next, event)
+      next.runs = changeRun(next, event, (run) => issue(run, event))
+      break
+    case 'loop.started':
+      enter(next, event)
+      next.runs = changeRun(next, event, (run) => ({
+        ...run,
+        loop: { at: event.event_id, total: Number(event.meta?.total ?? 0), issued: 0, done: 0, failed: 0 },
+      }))
+      break
+    case 'step.enter':
+      if (event.meta?.command_id === undefined) enter(next, event)
+      break
+    case 'step.skipped':
+      next.held = next.held.filter((token) => token.step !== event.node_name)
+      break
+    case 'call.done':
+    case 'call.error':
+      next.runs = changeRun(next, event, (run) => settle(run, event))
+      break
+    case 'step.exit': {
+      const { [event.node_id ?? '']: _ended, ...rest } = next.runs
+      next.runs = rest
+      next.done += 1
+      next.held = addTokens(next.held, context.next)
+      if (event.status === 'error' && event.meta?.caught !== true && next.failure === undefined) {
+        next.failure = { step: event.node_name ?? '', error: event.error as unknown as CallError }
+      }
+      break
+    }
+    case 'playbook.completed':
+    case 'playbook.failed':
+    case 'playbook.cancelled':
+      next.held = []
+      next.runs = {}
+      break
+  }
+  if (event.meta?.final === true) next.final = true
+  if (context.set !== undefined) next.ctx = setValues(next.ctx, context.set as JsonObject, event.event_id)
+  return next
+}
+
+/** A step run begins: its token is used up. */
+function enter(next: State, event: Event): void {
+  const id = event.node_id ?? event.event_id
+  if (next.runs[id] !== undefined) return
+  const step = event.node_name ?? ''
+  const token = next.held.find((held) => held.step === step)
+  next.held = next.held.filter((held) => held !== token)
+  const run: Run = { step, open: {} }
+  if (token?.previous !== undefined) run.previous = token.previous
+  if (token !== undefined && Object.keys(token.args).length > 0) run.args = token.args
+  next.runs = { ...next.runs, [id]: run }
+}
+
+function changeRun(state: State, event: Event, change: (run: Run) => Run): Record<string, Run> {
+  const id = event.node_id ?? event.event_id
+  const run = state.runs[id]
+  return run === undefined ? state.runs : { ...state.runs, [id]: change(run) }
+}
+
+function issue(run: Run, event: Event): Run {
+  const index = event.current_index ?? null
+  const next: Run = { ...run, open: { ...run.open, [event.event_id]: index } }
+  if (run.loop && index !== null) next.loop = { ...run.loop, issued: Math.max(run.loop.issued, index + 1) }
+  return next
+}
+
+function settle(run: Run, event: Event): Run {
+  const { [String(event.meta?.command_id)]: _settled, ...open } = run.open
+  const next: Run = { ...run, open }
+  if (run.loop) {
+    const failed = event.event_type === 'call.error'
+    next.loop = { ...run.loop, done: run.loop.done + 1, failed: run.loop.failed + (failed ? 1 : 0) }
+    if (failed && run.loop.error === undefined) next.loop.error = event.error as unknown as CallError
+  }
+  return next
+}
+
+/** Tokens for a step where one waits already become one with it: a join runs once. */
+function addTokens(held: Token[], added: Json | undefined): Token[] {
+  let tokens = held
+  for (const token of (added ?? []) as unknown as Token[]) {
+    const there = tokens.find((other) => other.step === token.step)
+    tokens = there
+      ? tokens.map((other) =>
+          other === there ? { ...token, args: { ...there.args, ...token.args } } : other,
+        )
+      : [...tokens, token]
+  }
+  return tokens
+}
+
+function setValues(ctx: State['ctx'], set: JsonObject, eventId: string): State['ctx'] {
+  const next = { ...ctx }
+  for (const [name, value] of Object.entries(set)) next[name] = keep(value, eventId)
+  return next
+}
+
+function keep(value: Json, eventId: string): Value {
+  const small =
+    typeof value === 'string'
+      ? value.length <= INLINE
+      : typeof value !== 'object' || value === null || JSON.stringify(value).length <= INLINE
+  return small ? { v: value } : { at: eventId }
+}

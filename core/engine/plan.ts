@@ -1,0 +1,108 @@
+import { type Graph, graphOf } from '../playbook/graph.ts'
+import { isObject, type Json } from '../schemas/json.ts'
+import type { Playbook, Step } from '../schemas/playbook.ts'
+import { compileCondition, compileTemplate, type Template } from '../template/template.ts'
+
+/** A playbook made ready for the engine: steps by name, the graph, templates compiled when first used. */
+export interface Plan {
+  catalogId: string
+  path: string
+  version: number
+  playbook: Playbook
+  graph: Graph
+  step(name: string): StepPlan | undefined
+}
+
+export interface StepPlan {
+  step: Step
+  set: () => Template
+  loopIn: () => Template
+  arcs: { step: string; when: (() => Condition) | undefined; set: () => Template; args: () => Template }[]
+  admit: { when: (() => Condition) | undefined; allow: boolean }[]
+  /** Kind that the queue row carries: the tool's, or `task_sequence` for a list. */
+  kind: string
+  needs: () => Needs
+}
+
+export type Condition = ReturnType<typeof compileCondition>
+
+/** Names that a step's own templates refer to; the command's context holds these and no others. */
+export interface Needs {
+  /** Everything: python code that looks into `context`. */
+  all: boolean
+  roots: ReadonlySet<string>
+  /** Names below `ctx` or `vars`, `workload`, `steps`; null: the whole of it. */
+  below: ReadonlyMap<string, ReadonlySet<string> | null>
+}
+
+export function makePlan(
+  playbook: Playbook,
+  entry: { catalogId: string; path: string; version: number },
+): Plan {
+  const steps = new Map(playbook.steps.map((step) => [step.name, planStep(step)]))
+  return { ...entry, playbook, graph: graphOf(playbook), step: (name) => steps.get(name) }
+}
+
+function planStep(step: Step): StepPlan {
+  return {
+    step,
+    set: once(() => compileTemplate(step.set)),
+    loopIn: once(() => compileTemplate(step.loop?.in ?? null)),
+    arcs: step.next.arcs.map((arc) => ({
+      step: arc.step,
+      when: arc.when === undefined ? undefined : once(() => compileCondition(arc.when!)),
+      set: once(() => compileTemplate(arc.set)),
+      args: once(() => compileTemplate(arc.args)),
+    })),
+    admit: step.admit.map((rule) => ({
+      when: rule.when === undefined ? undefined : once(() => compileCondition(rule.when!)),
+      allow: rule.allow,
+    })),
+    kind: step.pipeline && step.tasks.length !== 1 ? 'task_sequence' : (step.tasks[0]?.kind ?? 'noop'),
+    needs: once(() => needsOf(step)),
+  }
+}
+
+function needsOf(step: Step): Needs {
+  const roots = new Set<string>()
+  const below = new Map<string, Set<string> | null>()
+  let all = false
+  const add = (compiled: { roots: Iterable<string>; paths: readonly (readonly (string | number)[])[] }) => {
+    for (const root of compiled.roots) roots.add(root)
+    for (const [root, second] of compiled.paths) {
+      if (typeof root !== 'string') continue
+      if (typeof second !== 'string') below.set(root, null)
+      else if (below.get(root) !== null) below.set(root, new Set(below.get(root)).add(second))
+    }
+  }
+  // A template that does not parse fails where it is used: on the worker, as an error of this step.
+  const template = (source: Json | undefined) => attempt(() => add(compileTemplate(source ?? null)))
+  const condition = (source: Json | undefined) => attempt(() => add(compileCondition(source ?? null)))
+  template(step.input)
+  for (const task of step.tasks) {
+    for (const part of [task.config, task.input, task.set]) template(part)
+    for (const rule of task.rules) {
+      if (rule.when !== undefined) condition(rule.when)
+      for (const part of [rule.set, rule.attempts, rule.delay, rule.message]) template(part)
+    }
+    const code = isObject(task.config) && typeof task.config.code === 'string' ? task.config.code : ''
+    if (task.kind === 'python' && /\b(context|variables)\b/.test(code)) all = true
+  }
+  return { all, roots, below }
+}
+
+function attempt(work: () => void): void {
+  try {
+    work()
+  } catch {
+    // See needsOf.
+  }
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
+  }
+}

@@ -1,0 +1,151 @@
+import type { CallError } from '../schemas/command.ts'
+import type { Event, EventType } from '../schemas/event.ts'
+import type { State, Status } from '../schemas/execution.ts'
+import type { Json, JsonObject } from '../schemas/json.ts'
+import type { NewCommand } from '../store/commit.ts'
+import { makeScope } from '../template/scope.ts'
+import type { Scope } from '../template/template.ts'
+import type { Env } from './decide.ts'
+import { fold } from './fold.ts'
+import { ctxOf, eventOf, type Iterated, type Known, NotLoaded, resultOf, workloadOf } from './known.ts'
+import type { Plan } from './plan.ts'
+
+export type Telling = Partial<Omit<Event, 'event_type' | 'execution_id'>> & { event_type: EventType }
+
+/** One decision in the making: events told so far and the state they give, over what was known before. */
+export interface Turn {
+  plan: Plan
+  env: Env
+  known: Known
+  state: State
+  status: Status
+  error: CallError | null
+  events: Event[]
+  commands: NewCommand[]
+  more: boolean
+  /** Records an event and folds it in; returns its id. */
+  tell(event: Telling): string
+  /** Ends the execution. */
+  end(status: Exclude<Status, 'RUNNING'>, error: CallError | null, meta: JsonObject): void
+  /** Results of a loop's iterations in order, those of this turn included. */
+  iterations(runId: string): Iterated[]
+  /** Items of a loop. */
+  items(loopAt: string): Json[]
+  /** Names visible on the server; `set` are values about to be set. */
+  scope(extras: Readonly<Record<string, unknown>>, options: { previous?: string; set?: JsonObject }): Scope
+}
+
+const ENDINGS = {
+  COMPLETED: 'playbook.completed',
+  FAILED: 'playbook.failed',
+  CANCELLED: 'playbook.cancelled',
+} as const
+
+export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
+  const told = new Map<string, Event>()
+  const results = new Map<string, Event>()
+  const turn: Turn = {
+    plan,
+    env,
+    known,
+    state: known.state,
+    status: known.status,
+    error: null,
+    events: [],
+    commands: [],
+    more: false,
+    tell(telling) {
+      const event_id = telling.event_id ?? env.newId(turn.state.last)
+      const event: Event = { created_at: env.now, ...telling, event_id, execution_id: known.executionId }
+      turn.events.push(event)
+      turn.state = fold(turn.state, event)
+      told.set(event_id, event)
+      if (isResult(event)) results.set(event.node_name ?? '', event)
+      return event_id
+    },
+    end(status, error, meta) {
+      turn.status = status
+      turn.error = error
+      turn.tell({
+        event_type: ENDINGS[status],
+        node_name: plan.path,
+        node_type: 'playbook',
+        status,
+        meta,
+        ...(error === null ? {} : { error: error as unknown as Json }),
+      })
+    },
+    iterations(runId) {
+      const stored = known.iterations.get(runId)
+      if (stored === undefined && known.revision !== null) throw new NotLoaded({ run: runId })
+      const added = turn.events.filter((event) => event.node_id === runId && isIteration(event))
+      return [
+        ...(stored ?? []),
+        ...added.map((event) => ({
+          index: event.current_index!,
+          ok: event.event_type === 'call.done',
+          result: event.result ?? null,
+        })),
+      ].sort((a, b) => a.index - b.index)
+    },
+    items(loopAt) {
+      const context = told.get(loopAt)?.context ?? eventOf(known, loopAt).context
+      return (context?.items ?? []) as Json[]
+    },
+    scope(extras, options) {
+      const { set } = options
+      return makeScope(
+        {
+          executionId: known.executionId,
+          parentExecutionId: known.parentExecutionId,
+          ctxFirst: plan.playbook.dialect === 'seed',
+          workload: () => workloadOf(known),
+          ctxNames: () => new Set([...Object.keys(turn.state.ctx), ...Object.keys(set ?? {})]),
+          ctx: (name) => (set !== undefined && Object.hasOwn(set, name) ? set[name] : ctx(name)),
+          stepNames: () => plan.playbook.steps.map((step) => step.name),
+          step: (name) => (plan.step(name) === undefined ? undefined : stepResult(name)),
+          previous: () => (options.previous === undefined ? undefined : resultAt(options.previous)),
+          now: () => env.now,
+        },
+        extras,
+      )
+    },
+  }
+
+  function ctx(name: string): Json | undefined {
+    const value = Object.hasOwn(turn.state.ctx, name) ? turn.state.ctx[name] : undefined
+    if (value === undefined) return undefined
+    if ('v' in value) return value.v
+    const event = told.get(value.at)
+    if (event !== undefined) return (event.context?.set as JsonObject)[name]
+    return ctxOf({ ...known, state: turn.state }, name)
+  }
+
+  function stepResult(name: string): Json | undefined {
+    const event = results.get(name)
+    return event === undefined ? resultOf(known, name)?.result : (event.result ?? null)
+  }
+
+  function resultAt(id: string): Json {
+    const event = told.get(id)
+    return event === undefined ? eventOf(known, id).result : (event.result ?? null)
+  }
+
+  return turn
+}
+
+function isIteration(event: Event): boolean {
+  return (
+    (event.event_type === 'call.done' || event.event_type === 'call.error') &&
+    event.current_index !== undefined
+  )
+}
+
+/** True for an event whose result is the step's. */
+export function isResult(event: Event): boolean {
+  return (
+    event.event_type === 'loop.done' ||
+    ((event.event_type === 'call.done' || event.event_type === 'call.error') &&
+      event.current_index === undefined)
+  )
+}
