@@ -4,12 +4,12 @@ import { makeBatcher } from '../batch.ts'
 import { makeError } from '../errors.ts'
 import type { CallError } from '../schemas/command.ts'
 import type { Status } from '../schemas/execution.ts'
-import type { Json, JsonObject } from '../schemas/json.ts'
+import type { JsonObject } from '../schemas/json.ts'
 import { commitTransitions, type Settle, type Transition } from '../store/commit.ts'
 import { loadExecution } from '../store/executions.ts'
 import { isTransient, type Pools } from '../store/pools.ts'
 import { loadEvents, loadIterations, loadResults } from '../store/values.ts'
-import { wasRecorded } from '../store/reports.ts'
+import { tellLate, wasRecorded } from '../store/reports.ts'
 import { type Decision, decide, type Input, nothingYet, type Report } from './decide.ts'
 import { type Known, learn, NotLoaded } from './known.ts'
 import type { Plan } from './plan.ts'
@@ -318,12 +318,17 @@ export function makeEngine(parts: {
       }
       const recorded = await wasRecorded(pools.durable, executionId, report)
       if (recorded !== undefined) return { status: 'duplicate', event_id: recorded, commands_generated: 0 }
-      publish('noetl:late', {
+      const { command_id, worker_id, attempt } = report
+      const event_id = newId()
+      await tellLate(pools.durable, {
         execution_id: executionId,
-        command_id: report.command_id,
-        worker_id: report.worker_id,
+        event_id,
+        node_name: report.step,
+        worker_id,
+        meta: { command_id, attempt, status: report.outcome.status },
       })
-      return { status: 'late', event_id: null, commands_generated: 0 }
+      publish('noetl:late', { execution_id: executionId, command_id, worker_id })
+      return { status: 'late', event_id, commands_generated: 0 }
     },
 
     cancel: (executionId, reason) => end(executionId, { type: 'cancel', reason }),
@@ -340,9 +345,4 @@ export function makeEngine(parts: {
       return inboxes.size
     },
   }
-}
-
-/** A rendered workload: the payload laid over the defaults, templates in the defaults evaluated once. */
-export function mergeWorkload(defaults: JsonObject, payload: JsonObject): JsonObject {
-  return { ...defaults, ...payload } satisfies Record<string, Json>
 }

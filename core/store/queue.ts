@@ -241,3 +241,15 @@ export async function forgetAnnouncements(pool: pg.Pool): Promise<number> {
   )
   return rowCount ?? 0
 }
+
+/** The execution a command belongs to, for clients that know only the command. */
+export async function findCommand(
+  pool: pg.Pool,
+  commandId: string,
+): Promise<{ execution_id: string; node_name: string } | undefined> {
+  const { rows } = await pool.query(
+    'SELECT execution_id, node_name FROM noetl.queue WHERE queue_id = $1 LIMIT 1',
+    [commandId],
+  )
+  return rows[0]
+}

@@ -1,0 +1,110 @@
+import { connect, type JetStreamManager, type NatsConnection } from 'nats'
+import type { Logger } from 'pino'
+import { makeError } from '../errors.ts'
+import type { Notification } from '../schemas/notification.ts'
+import { type Delivery, makeDeliveries } from './deliveries.ts'
+import { ensureStream, type Place, subjectOf } from './streams.ts'
+
+/** A connection to NATS. It comes back by itself, for ever; while it is away, hints are lost and nothing else. */
+export interface Bus {
+  /** Makes stream and consumers where they are missing. True: the stream was. */
+  ensure(places: Place[]): Promise<boolean>
+  /** Tells that commands wait. Never throws and does not wait for an answer: a hint may be lost. */
+  announce(place: Place, notification: Notification): void
+  /** Deliveries of one place, pulled as slots come free. */
+  deliveries(place: Place, onDelivery: (delivery: Delivery) => void): ReturnType<typeof makeDeliveries>
+  connected(): boolean
+  url: string
+  manager: JetStreamManager
+  close(): Promise<void>
+}
+
+const encoder = new TextEncoder()
+
+/** Connects, waiting up to `patienceMs` for a server that is not there yet; says so once a second or so. */
+export async function connectBus(options: {
+  url: string
+  name: string
+  patienceMs: number
+  log: Logger
+}): Promise<Bus> {
+  const { log } = options
+  const connection = await connectPatiently(options)
+  const manager = await connection.jetstreamManager({ checkAPI: false })
+  let closed: Promise<void> | undefined
+  void watch(connection, log)
+  return {
+    ensure: (places) => ensureStream(manager, places),
+    announce(place, notification) {
+      try {
+        connection.publish(subjectOf(place), encoder.encode(JSON.stringify(notification)))
+      } catch (err) {
+        log.debug({ err }, 'a notification could not be sent; upkeep will announce the command again')
+      }
+    },
+    deliveries: (place, onDelivery) => makeDeliveries({ connection, place, onDelivery, log }),
+    connected: () => !connection.isClosed() && connection.info !== undefined && !lost.has(connection),
+    url: shownUrl(options.url),
+    manager,
+    close() {
+      closed ??= connection.drain().catch(() => connection.close())
+      return closed
+    },
+  }
+}
+
+/** Connections that are trying to come back. */
+const lost = new WeakSet<NatsConnection>()
+
+async function watch(connection: NatsConnection, log: Logger): Promise<void> {
+  for await (const status of connection.status()) {
+    if (status.type === 'disconnect') {
+      lost.add(connection)
+      log.warn({ server: status.data }, 'NATS is away; work goes on, new commands are announced when it is back')
+    } else if (status.type === 'reconnect') {
+      lost.delete(connection)
+      log.info({ server: status.data }, 'NATS is back')
+    }
+  }
+}
+
+async function connectPatiently(options: {
+  url: string
+  name: string
+  patienceMs: number
+  log: Logger
+}): Promise<NatsConnection> {
+  const until = Date.now() + options.patienceMs
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await connect({ ...address(options.url), name: options.name, maxReconnectAttempts: -1, reconnectTimeWait: 250 })
+    } catch (error) {
+      const why = (error as Error).message
+      if (Date.now() >= until || /AUTHORIZATION|authentication/i.test(why)) {
+        throw makeError('NOETL_ERR_BUS_UNREACHABLE', [shownUrl(options.url), why], { cause: error })
+      }
+      options.log.warn({ url: shownUrl(options.url), attempt, why }, 'NATS does not answer yet; trying again')
+      await new Promise((resolve) => setTimeout(resolve, Math.min(1000, 100 * attempt)))
+    }
+  }
+}
+
+/** `nats://user:password@host:port[,…]` as the client wants it: it does not read users from URLs. */
+function address(urls: string): { servers: string[]; user?: string; pass?: string } {
+  let user: string | undefined
+  let pass: string | undefined
+  const servers = urls.split(',').map((text) => {
+    const url = new URL(text.includes('://') ? text.trim() : `nats://${text.trim()}`)
+    if (url.username !== '') {
+      user = decodeURIComponent(url.username)
+      pass = decodeURIComponent(url.password)
+    }
+    return url.host
+  })
+  return { servers, ...(user === undefined ? {} : { user, pass: pass ?? '' }) }
+}
+
+/** A URL as it may be shown: without its password. */
+function shownUrl(urls: string): string {
+  return urls.replace(/\/\/([^:@/]+):[^@/]*@/g, '//$1:***@')
+}

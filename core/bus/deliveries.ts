@@ -1,0 +1,165 @@
+import { headers as makeHeaders, type Msg, type NatsConnection, nanos } from 'nats'
+import type { Logger } from 'pino'
+import { type Notification, readNotification } from '../schemas/notification.ts'
+import { durableOf, type Place, STREAM } from './streams.ts'
+
+/** One arrival of a notification. One of ack, retry and drop ends it; without, it comes again. */
+export interface Delivery {
+  notification: Notification
+  /** Times it was delivered, this one included. A signal only: attempts are counted in Postgres. */
+  times: number
+  /** Done, or nothing to do. */
+  ack(): void
+  /** To be delivered again after some milliseconds. */
+  retry(afterMs: number): void
+  /** Never again. */
+  drop(): void
+  /** Still at it: the time until redelivery begins anew. */
+  working(): void
+}
+
+export interface Deliveries {
+  /** Says how many more may be delivered now; pulls as many. */
+  want(free: number): void
+  /** Asks for no more. What arrives after this is handed back at once. */
+  stop(): void
+  /** Pulls are answered: something arrived, or the bus said that there is nothing. In milliseconds since 1970. */
+  lastHeard(): number
+}
+
+/** How long one pull waits for messages. */
+const PULL_SECONDS = 20
+const encoder = new TextEncoder()
+
+/**
+ * Pulls exactly as many notifications as there are free slots, so that none waits here that another
+ * worker could take. One subscription hears all answers; each pull tells the bus how many it may send
+ * and until when. A pull that ends (time, or the consumer vanished) gives its unused part back.
+ */
+export function makeDeliveries(options: {
+  connection: NatsConnection
+  place: Place
+  onDelivery: (delivery: Delivery) => void
+  log: Logger
+}): Deliveries {
+  const { connection, onDelivery, log } = options
+  const subject = `$JS.API.CONSUMER.MSG.NEXT.${STREAM}.${durableOf(options.place)}`
+  const inbox = `_INBOX.${connection.info?.client_id ?? 0}.${Math.random().toString(36).slice(2)}`
+  /** Open pulls by number, each with what it may still deliver and when it ends at the latest. */
+  const pulls = new Map<string, { left: number; until: number }>()
+  let number = 0
+  let wanted = 0
+  let stopped = false
+  let heard = Date.now()
+
+  const subscription = connection.subscribe(`${inbox}.*`, {
+    callback: (error, message) => {
+      if (error) log.warn({ err: error }, 'the bus refused a pull')
+      else hear(message)
+    },
+  })
+
+  function hear(message: Msg): void {
+    heard = Date.now()
+    const pull = message.subject === inbox ? '' : message.subject.slice(inbox.length + 1)
+    const status = message.headers?.code
+    // A JetStream message has the subject it was published to; a status keeps the subject of the pull.
+    if (status !== undefined && status !== 0 && message.data.length === 0) {
+      if (status === 100) return
+      pulls.delete(pull)
+      if (status !== 404 && status !== 408) {
+        log.debug({ status, description: message.headers?.description }, 'a pull ended')
+      }
+      // A consumer that is gone answers at once; asking again at once would be a storm.
+      if (status === 409 || status === 503) setTimeout(pullMore, 250).unref()
+      else pullMore()
+      return
+    }
+    take(message)
+  }
+
+  function take(message: Msg): void {
+    const pull = message.sid === undefined ? undefined : [...pulls.entries()].find(([, open]) => open.left > 0)
+    if (pull !== undefined) {
+      pull[1].left -= 1
+      if (pull[1].left === 0) pulls.delete(pull[0])
+    }
+    wanted = Math.max(0, wanted - 1)
+    const delivery = readDelivery(message)
+    if (delivery === undefined) {
+      log.warn({ subject: message.subject }, 'a message that is no notification was dropped')
+      message.respond(encoder.encode('+TERM'))
+      wanted += 1
+      pullMore()
+    } else if (stopped) delivery.retry(0)
+    else onDelivery(delivery)
+  }
+
+  function pullMore(): void {
+    if (stopped || connection.isClosed()) return
+    const now = Date.now()
+    let asked = 0
+    for (const [id, pull] of pulls) {
+      if (pull.until < now) pulls.delete(id)
+      else asked += pull.left
+    }
+    const batch = wanted - asked
+    if (batch <= 0) return
+    number += 1
+    pulls.set(String(number), { left: batch, until: now + (PULL_SECONDS + 2) * 1000 })
+    const request = { batch, expires: nanos(PULL_SECONDS * 1000) }
+    try {
+      connection.publish(subject, encoder.encode(JSON.stringify(request)), {
+        reply: `${inbox}.${number}`,
+        headers: makeHeaders(),
+      })
+    } catch (err) {
+      pulls.delete(String(number))
+      log.debug({ err }, 'a pull could not be sent')
+    }
+  }
+
+  // Looks after pulls whose answer was lost, and asks anew after the connection was away.
+  const timer = setInterval(pullMore, 1000)
+  timer.unref()
+
+  return {
+    want(free) {
+      wanted = free
+      pullMore()
+    },
+    stop() {
+      if (stopped) return
+      stopped = true
+      clearInterval(timer)
+      wanted = 0
+      // Not unsubscribed at once: what is on its way is handed back instead of waiting for its ack_wait.
+      setTimeout(() => subscription.unsubscribe(), 500).unref()
+    },
+    lastHeard: () => heard,
+  }
+}
+
+function readDelivery(message: Msg): Delivery | undefined {
+  const notification = readNotification(message.string())
+  if (notification === undefined) return undefined
+  // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.…, with two more parts in front on newer servers.
+  const parts = (message.reply ?? '').split('.')
+  const times = Number(parts.length > 9 ? parts[6] : parts[4]) || 1
+  let ended = false
+  const end = (answer: string) => {
+    if (ended) return
+    ended = true
+    message.respond(encoder.encode(answer))
+  }
+  return {
+    notification,
+    times,
+    ack: () => end('+ACK'),
+    retry: (afterMs) => end(afterMs <= 0 ? '-NAK' : `-NAK ${JSON.stringify({ delay: nanos(afterMs) })}`),
+    drop: () => end('+TERM'),
+    working: () => {
+      if (!ended) message.respond(encoder.encode('+WPI'))
+    },
+  }
+}

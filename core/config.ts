@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
+import { makeError } from './errors.ts'
+
+/** Everything that can be set, read once at the start. The CLI's flags lie over the environment. */
+export interface Config {
+  databaseUrl: string
+  natsUrl: string
+  /** Where workers and the CLI find a server. */
+  serverApiUrl: string
+  host: string
+  /** 0: any free port. */
+  port: number
+  /** What notifications name as this server's address; default: host and port. */
+  publicUrl: string | undefined
+  dataDir: string
+  logLevel: string
+  /** Bearer token that every request must carry; undefined: none, and then only loopback may listen. */
+  apiToken: string | undefined
+  encryptionKey: EncryptionKey | undefined
+  /** Plugins to load: names, directories or files. Empty: all that are installed beside the core. */
+  plugins: readonly string[]
+  /** Connections to Postgres of one server. */
+  databaseConnections: number
+  /** Bytes of a request's body. */
+  maxBodyBytes: number
+  /** Seconds a lease lasts unless renewed. */
+  leaseSeconds: number
+  /** Seconds after which a command that no one claimed is announced again. */
+  reannounceSeconds: number
+  /** Seconds a process waits for Postgres and NATS at its start. */
+  startPatienceSeconds: number
+  worker: {
+    name: string
+    slots: number
+    lanes: readonly string[]
+    pool: string
+    /** Seconds that running commands have to finish when the worker is told to stop. */
+    graceSeconds: number
+    /** Port for health; 0: any free one; undefined: none. */
+    port: number | undefined
+    /** Credential that `postgres` steps without `auth` use. */
+    defaultPostgresCredential: string | undefined
+    python: string
+  }
+}
+
+export interface EncryptionKey {
+  /** Short name of the key, made from it, stored beside what it sealed. */
+  id: string
+  bytes: Buffer
+}
+
+type Source = Readonly<Record<string, string | undefined>>
+
+/** Reads the environment; throws NOETL_ERR_CONFIG_INVALID with every fault at once. */
+export function readConfig(flags: Source = {}, env: Source = process.env): Config {
+  const faults: string[] = []
+  const get = (name: string): string | undefined => {
+    const value = flags[name] ?? env[name]
+    return value === undefined || value === '' ? undefined : value
+  }
+  const number = (name: string, fallback: number, min: number, max: number): number => {
+    const text = get(name)
+    if (text === undefined) return fallback
+    const value = Number(text)
+    if (Number.isFinite(value) && value >= min && value <= max) return value
+    faults.push(`${name} is "${text}"; a number from ${min} to ${max} was expected`)
+    return fallback
+  }
+  const url = (name: string, fallback: string, protocols: string[]): string => {
+    const text = get(name) ?? fallback
+    for (const part of text.split(',')) {
+      if (!URL.canParse(part.trim()) || !protocols.includes(new URL(part.trim()).protocol)) {
+        faults.push(`${name} is no ${protocols.join(' or ')} URL; such as ${fallback} was expected`)
+        break
+      }
+    }
+    return text
+  }
+  const list = (name: string, fallback: string[]): string[] =>
+    get(name)
+      ?.split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== '') ?? fallback
+
+  const host = get('NOETL_HOST') ?? '127.0.0.1'
+  const port = number('NOETL_PORT', 8082, 0, 65535)
+  const apiToken = get('NOETL_API_TOKEN')
+  if (!isLoopback(host) && apiToken === undefined) {
+    faults.push(
+      `NOETL_HOST is ${host}, which other machines reach, and there is no NOETL_API_TOKEN: set one, or listen on 127.0.0.1`,
+    )
+  }
+  const config: Config = {
+    databaseUrl: url('DATABASE_URL', 'postgresql://noetl:noetl@127.0.0.1:5432/noetl', [
+      'postgres:',
+      'postgresql:',
+    ]),
+    natsUrl: url('NATS_URL', 'nats://127.0.0.1:4222', ['nats:', 'tls:']),
+    serverApiUrl: url('SERVER_API_URL', `http://127.0.0.1:${port || 8082}`, ['http:', 'https:']).replace(/\/$/, ''),
+    host,
+    port,
+    publicUrl: get('NOETL_PUBLIC_URL'),
+    dataDir: resolve(get('NOETL_DATA_DIR') ?? '.noetl'),
+    logLevel: oneOf('NOETL_LOG_LEVEL', ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'info'),
+    apiToken,
+    encryptionKey: readKey(),
+    plugins: list('NOETL_PLUGINS', []),
+    databaseConnections: number('NOETL_DATABASE_CONNECTIONS', 16, 4, 500),
+    maxBodyBytes: number('NOETL_MAX_BODY_BYTES', 64 * 1024 * 1024, 1024, 1024 * 1024 * 1024),
+    leaseSeconds: number('NOETL_LEASE_SECONDS', 15, 1, 3600),
+    reannounceSeconds: number('NOETL_REANNOUNCE_SECONDS', 5, 0.1, 3600),
+    startPatienceSeconds: number('NOETL_START_PATIENCE_SECONDS', 30, 0, 3600),
+    worker: {
+      name: get('NOETL_WORKER_NAME') ?? `${hostname()}-${process.pid}`,
+      slots: number('NOETL_WORKER_SLOTS', 16, 1, 1000),
+      lanes: list('NOETL_WORKER_LANES', ['normal']),
+      pool: get('NOETL_WORKER_POOL') ?? '',
+      graceSeconds: number('NOETL_WORKER_GRACE_SECONDS', 20, 0, 3600),
+      port: get('NOETL_WORKER_PORT') === undefined ? undefined : number('NOETL_WORKER_PORT', 0, 0, 65535),
+      defaultPostgresCredential: get('NOETL_DEFAULT_POSTGRES_CREDENTIAL'),
+      python: get('NOETL_PYTHON') ?? 'python3',
+    },
+  }
+  for (const word of [...config.worker.lanes, config.worker.pool]) {
+    if (word !== '' && !/^[A-Za-z0-9_-]+$/.test(word)) {
+      faults.push(`"${word}" is no name for a lane or pool; letters, digits, - and _ were expected`)
+    }
+  }
+  if (faults.length > 0) {
+    throw makeError('NOETL_ERR_CONFIG_INVALID', [faults.map((fault) => `  ${fault}`).join('\n')], {
+      details: { faults },
+    })
+  }
+  return deepFreeze(config)
+
+  function oneOf(name: string, words: string[], fallback: string): string {
+    const text = get(name) ?? fallback
+    if (!words.includes(text)) faults.push(`${name} is "${text}"; one of ${words.join(', ')} was expected`)
+    return text
+  }
+
+  function readKey(): EncryptionKey | undefined {
+    const file = get('NOETL_ENCRYPTION_KEY_FILE')
+    let text = get('NOETL_ENCRYPTION_KEY')
+    if (file !== undefined) {
+      try {
+        text = readFileSync(file, 'utf8').trim()
+      } catch (error) {
+        faults.push(`NOETL_ENCRYPTION_KEY_FILE cannot be read: ${(error as Error).message}`)
+        return undefined
+      }
+    }
+    if (text === undefined) return undefined
+    const bytes = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64')
+    if (bytes.length !== 32) {
+      faults.push(
+        `the encryption key has ${bytes.length} bytes; 32, in base64 or hex, were expected (openssl rand -base64 32)`,
+      )
+      return undefined
+    }
+    return { id: createHash('sha256').update(bytes).digest('hex').slice(0, 8), bytes }
+  }
+}
+
+/** True for an address that only this machine reaches. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) {
+    if (typeof part === 'object' && part !== null && !Buffer.isBuffer(part) && !ArrayBuffer.isView(part)) {
+      if (!('bytes' in part)) deepFreeze(part)
+    }
+  }
+  return Object.freeze(value)
+}

@@ -1,0 +1,117 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import type pg from 'pg'
+import type { EncryptionKey } from '../config.ts'
+import { makeError } from '../errors.ts'
+import type { Json, JsonObject } from '../schemas/json.ts'
+
+/** A credential as it may be shown: without its data. */
+export interface CredentialEntry {
+  credential_id: string
+  name: string
+  type: string
+  meta: Json
+  tags: Json
+  description: string | null
+  created_at: Date
+  updated_at: Date
+}
+
+const COLUMNS = 'credential_id, name, type, meta, tags, description, created_at, updated_at'
+
+/** Creates or replaces by name. The data is sealed with AES-256-GCM; the name is bound to it. */
+export async function putCredential(
+  pool: pg.Pool,
+  key: EncryptionKey | undefined,
+  credential: {
+    credential_id: string
+    name: string
+    type: string
+    data: JsonObject
+    meta: Json
+    tags: Json
+    description: string | null
+  },
+): Promise<CredentialEntry> {
+  if (key === undefined) throw makeError('NOETL_ERR_CREDENTIAL_KEY_MISSING', [])
+  const { rows } = await pool.query<CredentialEntry>(
+    `INSERT INTO noetl.credential (credential_id, name, type, key_id, sealed, meta, tags, description)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+     ON CONFLICT (name) DO UPDATE SET type = excluded.type, key_id = excluded.key_id, sealed = excluded.sealed,
+       meta = excluded.meta, tags = excluded.tags, description = excluded.description, updated_at = now()
+     RETURNING ${COLUMNS}`,
+    [
+      credential.credential_id,
+      credential.name,
+      credential.type,
+      key.id,
+      seal(key, credential.name, credential.data),
+      JSON.stringify(credential.meta),
+      JSON.stringify(credential.tags),
+      credential.description,
+    ],
+  )
+  return rows[0]!
+}
+
+/** By name or id, without data. */
+export async function getCredential(pool: pg.Pool, nameOrId: string): Promise<CredentialEntry | undefined> {
+  const { rows } = await pool.query<CredentialEntry>(
+    `SELECT ${COLUMNS} FROM noetl.credential WHERE name = $1 OR credential_id::text = $1`,
+    [nameOrId],
+  )
+  return rows[0]
+}
+
+/** The data of a credential, for the one that runs a tool. */
+export async function openCredential(
+  pool: pg.Pool,
+  key: EncryptionKey | undefined,
+  name: string,
+): Promise<JsonObject | undefined> {
+  if (key === undefined) throw makeError('NOETL_ERR_CREDENTIAL_KEY_MISSING', [])
+  const { rows } = await pool.query<{ sealed: Buffer; key_id: string }>(
+    'SELECT sealed, key_id FROM noetl.credential WHERE name = $1',
+    [name],
+  )
+  const row = rows[0]
+  if (row === undefined) return undefined
+  if (row.key_id !== key.id) throw makeError('NOETL_ERR_CREDENTIAL_KEY_WRONG', [name, row.key_id, key.id])
+  return unseal(key, name, row.sealed)
+}
+
+export async function listCredentials(
+  pool: pg.Pool,
+  filter: { type?: string; text?: string },
+): Promise<CredentialEntry[]> {
+  const { rows } = await pool.query<CredentialEntry>(
+    `SELECT ${COLUMNS} FROM noetl.credential
+     WHERE ($1::text IS NULL OR type = $1) AND ($2::text IS NULL OR strpos(lower(name), lower($2)) > 0)
+     ORDER BY name LIMIT 1000`,
+    [filter.type ?? null, filter.text ?? null],
+  )
+  return rows
+}
+
+/** True when there was one. */
+export async function deleteCredential(pool: pg.Pool, nameOrId: string): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    'DELETE FROM noetl.credential WHERE name = $1 OR credential_id::text = $1',
+    [nameOrId],
+  )
+  return (rowCount ?? 0) > 0
+}
+
+function seal(key: EncryptionKey, name: string, data: JsonObject): Buffer {
+  const nonce = randomBytes(12)
+  const cipher = createCipheriv('aes-256-gcm', key.bytes, nonce).setAAD(Buffer.from(name))
+  const sealed = Buffer.concat([cipher.update(JSON.stringify(data), 'utf8'), cipher.final()])
+  return Buffer.concat([nonce, cipher.getAuthTag(), sealed])
+}
+
+function unseal(key: EncryptionKey, name: string, sealed: Buffer): JsonObject {
+  const decipher = createDecipheriv('aes-256-gcm', key.bytes, sealed.subarray(0, 12))
+    .setAAD(Buffer.from(name))
+    .setAuthTag(sealed.subarray(12, 28))
+  const text = Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()])
+  return JSON.parse(text.toString('utf8')) as JsonObject
+}
