@@ -1,7 +1,7 @@
 export { ERRORS, type ErrorCode, isNoetlError, makeError, type NoetlError } from './errors.ts'
 export type * from './schemas/command.ts'
 export { ERROR_KINDS } from './schemas/command.ts'
-export type { Json, JsonObject } from './schemas/json.ts'
+export { isObject, type Json, type JsonObject, parseJson } from './schemas/json.ts'
 export type * from './schemas/playbook.ts'
 export type { Credential, Effect, Tool, ToolCall, ToolErrorOptions, ToolLog } from './tools/define.ts'
 export { CallAborted, CONTRACT, defineTool, ToolError } from './tools/define.ts'
