@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { makeError } from './errors.ts'
+import type { EncryptionKey } from './schemas/encryption-key.ts'
 
 /** Everything that can be set, read once at the start. The CLI's flags lie over the environment. */
 export interface Config {
@@ -45,12 +46,6 @@ export interface Config {
     defaultPostgresCredential: string | undefined
     python: string
   }
-}
-
-export interface EncryptionKey {
-  /** Short name of the key, made from it, stored beside what it sealed. */
-  id: string
-  bytes: Buffer
 }
 
 type Source = Readonly<Record<string, string | undefined>>

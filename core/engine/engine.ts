@@ -37,6 +37,8 @@ export interface Engine {
 }
 
 export interface StartRequest {
+  /** Made by the caller: the workload may name it. */
+  executionId: string
   plan: Plan
   workload: JsonObject
   parentExecutionId: string | null
@@ -288,8 +290,7 @@ export function makeEngine(parts: {
   }
 
   return {
-    async start({ plan, workload, parentExecutionId, meta }) {
-      const executionId = newId()
+    async start({ executionId, plan, workload, parentExecutionId, meta }) {
       const known = nothingYet(executionId, parentExecutionId, workload)
       const decision = await decideLoading(plan, known, [{ type: 'start', workload, meta }])
       const outcome = await save(known, plan, decision, [])

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type pg from 'pg'
-import type { EncryptionKey } from '../config.ts'
+import type { EncryptionKey } from '../schemas/encryption-key.ts'
 import { makeError } from '../errors.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
 

@@ -1,0 +1,23 @@
+import type { Logger } from 'pino'
+import type { Bus } from '../bus/bus.ts'
+import type { Config } from '../config.ts'
+import type { Claims } from '../engine/claims.ts'
+import type { Engine } from '../engine/engine.ts'
+import type { Plans } from '../engine/plans.ts'
+import type { Pools } from '../store/pools.ts'
+import type { Waiting } from '../store/queue.ts'
+
+/** What routes call: one engine function each, or one query. */
+export interface Parts {
+  config: Config
+  log: Logger
+  pools: Pools
+  bus: Bus
+  engine: Engine
+  claims: Claims
+  plans: Plans
+  newId(): string
+  announce(commands: Waiting[], again?: boolean): void
+  /** Tool kinds that playbooks may use now. */
+  toolKinds(): Promise<string[]>
+}

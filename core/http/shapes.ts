@@ -1,0 +1,24 @@
+import { type Static, Type } from 'typebox'
+
+/** Ids exceed what a double holds: taken as text or number, always given as text. */
+export const Id = Type.Union([Type.String({ pattern: '^\\d{1,19}$' }), Type.Integer({ minimum: 0 })])
+export const IdText = Type.String()
+export const Anything = Type.Unknown()
+export const Bag = Type.Record(Type.String(), Type.Unknown())
+export const Name = Type.String({ minLength: 1, maxLength: 400 })
+
+export const ErrorReply = Type.Object({
+  error: Type.String(),
+  detail: Type.String(),
+  status: Type.Integer(),
+  code: Type.String(),
+  details: Type.Optional(Type.Unknown()),
+})
+
+export const IdParams = Type.Object({ id: Type.String({ pattern: '^\\d{1,19}$' }) })
+export type IdParams = Static<typeof IdParams>
+
+/** An id as text. */
+export function idText(id: string | number): string {
+  return String(id)
+}
