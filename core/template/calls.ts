@@ -1,0 +1,62 @@
+import { boundList, fail } from './failure.ts'
+import { FILTERS } from './filters.ts'
+import { libraryFilter, libraryTest } from './library.ts'
+import { SEQUENCE_FILTERS } from './sequences.ts'
+import { TESTS } from './tests.ts'
+import { describe } from './values.ts'
+
+/** Evaluated arguments of a call. */
+export interface Args {
+  list: unknown[]
+  named: Record<string, unknown>
+}
+
+/** The argument at a position, or of a name. */
+export function argument(args: Args, at: number, name: string): unknown {
+  return args.list[at] ?? (Object.hasOwn(args.named, name) ? args.named[name] : args.list[at])
+}
+
+export function applyFilter(name: string, value: unknown, args: Args): unknown {
+  const own = FILTERS.get(name)
+  if (own !== undefined) return own(value, args)
+  const sequence = SEQUENCE_FILTERS.get(name)
+  if (sequence !== undefined) return sequence(value, args, { filter: applyFilter, test: applyTest })
+  return libraryFilter(name, value, args)
+}
+
+export function applyTest(name: string, value: unknown, args: Args): boolean {
+  const own = TESTS.get(name)
+  return own === undefined ? libraryTest(name, value, args) : own(value, args.list[0])
+}
+
+export function callFunction(name: string, args: Args, now: () => unknown): unknown {
+  switch (name) {
+    case 'now': {
+      const given = now()
+      return typeof given === 'string' ? given : new Date().toISOString()
+    }
+    case 'range':
+      return range(args.list)
+    case 'dict':
+    case 'namespace':
+      return args.named
+    case 'token':
+      return fail('token() is not available here; name a credential with "auth" instead')
+    default:
+      return fail(`the function ${name}() is not known; there are now, range and dict`)
+  }
+}
+
+function range(list: unknown[]): number[] {
+  const numbers = list.map((value) =>
+    typeof value === 'number' && Number.isInteger(value)
+      ? value
+      : fail(`range() takes whole numbers, not ${describe(value)}`),
+  )
+  const [start, stop, step] =
+    numbers.length < 2 ? [0, numbers[0], 1] : [numbers[0]!, numbers[1], numbers[2] ?? 1]
+  if (stop === undefined || step === 0) return fail('range() takes an end, and a step that is not 0')
+  const length = Math.max(0, Math.ceil((stop - start) / step))
+  boundList(length)
+  return Array.from({ length }, (_, at) => start + at * step)
+}

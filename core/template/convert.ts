@@ -1,0 +1,36 @@
+/** `| int`: Jinja2's, which falls back to `otherwise` (0) for whatever is no number. */
+export function toWhole<T>(value: unknown, otherwise: T, base = 10): number | bigint | T {
+  if (typeof value === 'bigint') return value
+  if (typeof value === 'boolean') return Number(value)
+  if (typeof value === 'number') return Number.isFinite(value) ? whole(Math.trunc(value)) : otherwise
+  if (typeof value !== 'string') return otherwise
+  const text = value.trim().replace(/(?<=\w)_(?=\w)/g, '')
+  if (base !== 10) {
+    const digits = text.replace(/^0[xob]/i, '')
+    const number = Number.parseInt(digits, base)
+    return /^[-+]?\w+$/.test(digits) && Number.isSafeInteger(number) ? number : otherwise
+  }
+  // Ids have more digits than a double holds: they stay exact.
+  if (/^[-+]?\d+$/.test(text)) {
+    const number = Number(text)
+    if (Number.isSafeInteger(number)) return whole(number)
+    return text.length > 1000 ? otherwise : BigInt(text.replace('+', ''))
+  }
+  const number = toFraction(text, undefined)
+  return number === undefined ? otherwise : whole(Math.trunc(number))
+}
+
+/** `| float`. */
+export function toFraction<T>(value: unknown, otherwise: T): number | T {
+  if (typeof value === 'bigint' || typeof value === 'boolean') return Number(value)
+  if (typeof value === 'number') return value
+  if (typeof value !== 'string' || !/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(value))
+    return otherwise
+  const number = Number(value)
+  return Number.isFinite(number) ? number : otherwise
+}
+
+/** Without the minus of a zero. */
+function whole(value: number): number {
+  return value === 0 ? 0 : value
+}

@@ -1,0 +1,24 @@
+import { LIMITS } from './limits.ts'
+
+/** What a template did wrong, before it is known which template: becomes a NOETL_ERR_TEMPLATE_* at the edge. */
+export class Failure extends Error {
+  override name = 'Failure'
+}
+
+export function fail(message: string): never {
+  throw new Failure(message)
+}
+
+/** Refuses a text before it is made. */
+export function boundText(length: number): void {
+  if (length > LIMITS.output) fail(`the text would be longer than ${LIMITS.output} characters`)
+}
+
+export function boundList(length: number): void {
+  if (length > LIMITS.range) fail(`the list would have more than ${LIMITS.range} elements`)
+}
+
+/** True for what V8 throws when recursion or a string has no end: a fault of the template, not of the scope. */
+export function isExhaustion(error: unknown): error is RangeError {
+  return error instanceof RangeError && /call stack|string length/i.test(error.message)
+}

@@ -1,0 +1,156 @@
+import { isObject, type Json } from '../schemas/json.ts'
+import { fail } from './failure.ts'
+
+/**
+ * Wraps a step's result wherever it stands in a scope: as a root, or as a member of the `steps` map. Reading
+ * `.data`, `.result` or `.response` where it has no such key gives the result itself; the aliases exist on
+ * reading only, so they never show in JSON.
+ */
+export class StepResult {
+  readonly value: Json
+
+  constructor(value: Json) {
+    this.value = value
+  }
+}
+
+/** Own members only, keys before anything else; undefined where there is none, of undefined too. */
+export function member(base: unknown, key: unknown): unknown {
+  if (typeof base === 'object' && base !== null) {
+    if (base instanceof StepResult) {
+      const own = member(base.value, key)
+      return own === undefined && (key === 'data' || key === 'result' || key === 'response')
+        ? base.value
+        : own
+    }
+    if (Array.isArray(base)) return typeof key === 'number' ? base.at(key) : undefined
+    const name = typeof key === 'string' ? key : typeof key === 'number' ? String(key) : undefined
+    return name !== undefined && Object.hasOwn(base, name)
+      ? (base as Record<string, unknown>)[name]
+      : undefined
+  }
+  return typeof base === 'string' && typeof key === 'number' ? Array.from(base).at(key) : undefined
+}
+
+/** A value as it leaves a scope: without its wrapper, and a map whose members are fetched made whole. */
+export function settle(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (value instanceof StepResult) return value.value
+  if (Array.isArray(value)) return value
+  const whole: Record<string, unknown> = {}
+  for (const key of Object.keys(value)) put(whole, key, stored((value as Record<string, unknown>)[key]))
+  return whole
+}
+
+/** A value as a list or an object holds it: JSON, where undefined is null and a huge integer its digits. */
+export function stored(value: unknown): Json {
+  if (value === undefined) return null
+  if (typeof value === 'bigint') return narrow(value)
+  return (value instanceof StepResult ? value.value : value) as Json
+}
+
+/** A huge integer as a number where that is exact, else as its digits. */
+function narrow(value: bigint): number | string {
+  return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
+}
+
+/** Sets an own key, whatever its name: plain assignment to `__proto__` would not. */
+export function put(object: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === '__proto__') {
+    Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
+  } else object[key] = value
+}
+
+/** How a value prints inside text: nothing for null and undefined, lists and objects as JSON on one line. */
+export function toText(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return value
+    case 'number':
+    case 'bigint':
+      return Object.is(value, -0) ? '0' : String(value)
+    case 'boolean':
+      return value ? 'true' : 'false'
+    case 'object':
+      return value === null ? '' : toJson(value)
+    default:
+      return ''
+  }
+}
+
+export function toJson(value: unknown, indent?: number): string {
+  return JSON.stringify(stored(value), undefined, indent)
+}
+
+const FALSE_WORDS = new Set(['', 'false', '0', 'no', 'none', 'null', 'off', '{}', '[]'])
+
+/** Truth of a `when`: as Jinja2, and words that mean no are false too. */
+export function truthy(value: unknown): boolean {
+  const plain = value instanceof StepResult ? value.value : value
+  return typeof plain === 'string' ? !FALSE_WORDS.has(plain.trim().toLowerCase()) : holds(plain)
+}
+
+/** Truth inside an expression, as Jinja2 has it. */
+export function holds(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return Boolean(value)
+  if (value instanceof StepResult) return holds(value.value)
+  return Array.isArray(value) ? value.length > 0 : Object.keys(value).length > 0
+}
+
+/** Undefined equals nothing; true is 1, as in Python. */
+export function equal(left: unknown, right: unknown): boolean {
+  if (left === undefined || right === undefined) return false
+  if (left === null || right === null) return left === right
+  if (typeof left === 'object') {
+    if (typeof right !== 'object') return false
+    if (Array.isArray(left)) {
+      return (
+        Array.isArray(right) &&
+        left.length === right.length &&
+        left.every((value, at) => equal(value, right[at]))
+      )
+    }
+    if (!isObject(left) || !isObject(right)) return false
+    const keys = Object.keys(left)
+    return (
+      keys.length === Object.keys(right).length &&
+      keys.every((key) => Object.hasOwn(right, key) && equal(left[key], right[key]))
+    )
+  }
+  if (typeof left === typeof right) return left === right
+  const a = numeric(left)
+  const b = numeric(right)
+  // Strict equality never holds between a number and a big integer, order is exact.
+  return a !== undefined && b !== undefined && a <= b && a >= b
+}
+
+/** Order of two values as sorting wants it: negative, zero or positive. */
+export function compare(left: unknown, right: unknown): number {
+  if (typeof left === 'string' && typeof right === 'string') return left < right ? -1 : left > right ? 1 : 0
+  const a = numeric(left)
+  const b = numeric(right)
+  if (a !== undefined && b !== undefined) return a < b ? -1 : a > b ? 1 : 0
+  if (Array.isArray(left) && Array.isArray(right)) {
+    for (let at = 0; at < left.length && at < right.length; at++) {
+      if (!equal(left[at], right[at])) return compare(left[at], right[at])
+    }
+    return left.length - right.length
+  }
+  return fail(
+    `${describe(left)} cannot be compared with ${describe(right)}; convert one, for instance with | int`,
+  )
+}
+
+export function numeric(value: unknown): number | bigint | undefined {
+  if (typeof value === 'number' || typeof value === 'bigint') return value
+  return typeof value === 'boolean' ? Number(value) : undefined
+}
+
+/** Name of a value's type in messages. */
+export function describe(value: unknown): string {
+  if (value === undefined) return 'an undefined value'
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value === 'object') return 'an object'
+  return typeof value === 'bigint' ? 'a number' : `a ${typeof value}`
+}
