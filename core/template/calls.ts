@@ -11,11 +11,6 @@ export interface Args {
   named: Record<string, unknown>
 }
 
-/** The argument at a position, or of a name. */
-export function argument(args: Args, at: number, name: string): unknown {
-  return args.list[at] ?? (Object.hasOwn(args.named, name) ? args.named[name] : args.list[at])
-}
-
 export function applyFilter(name: string, value: unknown, args: Args): unknown {
   const own = FILTERS.get(name)
   if (own !== undefined) return own(value, args)

@@ -9,8 +9,8 @@ t.test('parseJson: integers that a number cannot hold exactly come as text', asy
 })
 
 t.test('parseJson: long fractions, exponents and digits inside text are left alone', async (t) => {
-  t.same(parseJson('[0.12345678901234567, 1e300, "12345678901234567890", null]'), [
-    0.12345678901234567,
+  t.same(parseJson('[0.1234567890123456, 1e300, "12345678901234567890", null]'), [
+    0.1234567890123456,
     1e300,
     '12345678901234567890',
     null,
