@@ -60,7 +60,10 @@ async function watch(connection: NatsConnection, log: Logger): Promise<void> {
   for await (const status of connection.status()) {
     if (status.type === 'disconnect') {
       lost.add(connection)
-      log.warn({ server: status.data }, 'NATS is away; work goes on, new commands are announced when it is back')
+      log.warn(
+        { server: status.data },
+        'NATS is away; work goes on, new commands are announced when it is back',
+      )
     } else if (status.type === 'reconnect') {
       lost.delete(connection)
       log.info({ server: status.data }, 'NATS is back')
@@ -77,7 +80,12 @@ async function connectPatiently(options: {
   const until = Date.now() + options.patienceMs
   for (let attempt = 1; ; attempt++) {
     try {
-      return await connect({ ...address(options.url), name: options.name, maxReconnectAttempts: -1, reconnectTimeWait: 250 })
+      return await connect({
+        ...address(options.url),
+        name: options.name,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: 250,
+      })
     } catch (error) {
       const why = (error as Error).message
       if (Date.now() >= until || /AUTHORIZATION|authentication/i.test(why)) {

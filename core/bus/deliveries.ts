@@ -1,4 +1,4 @@
-import { headers as makeHeaders, type Msg, type NatsConnection, nanos } from 'nats'
+import { type Msg, headers as makeHeaders, type NatsConnection, nanos } from 'nats'
 import type { Logger } from 'pino'
 import { type Notification, readNotification } from '../schemas/notification.ts'
 import { durableOf, type Place, STREAM } from './streams.ts'
@@ -79,7 +79,8 @@ export function makeDeliveries(options: {
   }
 
   function take(message: Msg): void {
-    const pull = message.sid === undefined ? undefined : [...pulls.entries()].find(([, open]) => open.left > 0)
+    const pull =
+      message.sid === undefined ? undefined : [...pulls.entries()].find(([, open]) => open.left > 0)
     if (pull !== undefined) {
       pull[1].left -= 1
       if (pull[1].left === 0) pulls.delete(pull[0])

@@ -65,7 +65,11 @@ export function durableOf({ lane, pool }: Place): string {
 }
 
 /** Makes the stream and the consumers of some places, or brings them up to date. True: the stream was missing. */
-export async function ensureStream(manager: JetStreamManager, places: Place[], replicas = 1): Promise<boolean> {
+export async function ensureStream(
+  manager: JetStreamManager,
+  places: Place[],
+  replicas = 1,
+): Promise<boolean> {
   const made = await ensureOne(
     () => manager.streams.info(STREAM),
     () => manager.streams.add(streamConfig(replicas)),

@@ -46,7 +46,10 @@ export function makeClaims(parts: {
         claims.map(async (claim) => {
           const row = byId.get(claim.queue_id)
           if (row !== undefined) return lease(row, claim).catch((error: Error) => error as NoetlError)
-          return refusal(claim, looks.find((look) => look.queue_id === claim.queue_id))
+          return refusal(
+            claim,
+            looks.find((look) => look.queue_id === claim.queue_id),
+          )
         }),
       ) as Promise<(LeasedCommand | NoetlError)[]>
     },
@@ -126,7 +129,8 @@ export function makeClaims(parts: {
     for (const step of steps) {
       const there = known?.results.get(step)
       if (there != null && idLess(there.event_id, row.queue_id)) results[step] = there.result
-      else if (known === undefined || (there === undefined && !known.fresh) || there != null) missing.push(step)
+      else if (known === undefined || (there === undefined && !known.fresh) || there != null)
+        missing.push(step)
     }
     if (missing.length > 0) {
       for (const found of await loadResults(pools.durable, row.execution_id, missing, row.queue_id)) {

@@ -4,8 +4,8 @@ import type { State, Status } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
 import type { NewCommand } from '../store/commit.ts'
 import { NOTHING } from './fold.ts'
-import { continueLoop } from './loop.ts'
 import type { Known } from './known.ts'
+import { continueLoop } from './loop.ts'
 import type { Plan } from './plan.ts'
 import { drain, finishStep } from './route.ts'
 import { makeTurn, type Turn } from './turn.ts'
@@ -71,7 +71,11 @@ export function decide(plan: Plan, known: Known, inputs: Input[], env: Env): Dec
 }
 
 /** State, status and events of an execution that begins. Its first event has the execution's own id. */
-export function nothingYet(executionId: string, parentExecutionId: string | null, workload: JsonObject): Known {
+export function nothingYet(
+  executionId: string,
+  parentExecutionId: string | null,
+  workload: JsonObject,
+): Known {
   return {
     executionId,
     parentExecutionId,

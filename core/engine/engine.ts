@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
-import { publish } from '../channels.ts'
 import { makeBatcher } from '../batch.ts'
+import { publish } from '../channels.ts'
 import { makeError } from '../errors.ts'
 import type { CallError } from '../schemas/command.ts'
 import type { Status } from '../schemas/execution.ts'
@@ -8,8 +8,8 @@ import type { JsonObject } from '../schemas/json.ts'
 import { commitTransitions, type Settle, type Transition } from '../store/commit.ts'
 import { loadExecution } from '../store/executions.ts'
 import { isTransient, type Pools } from '../store/pools.ts'
-import { loadEvents, loadIterations, loadResults } from '../store/values.ts'
 import { tellLate, wasRecorded } from '../store/reports.ts'
+import { loadEvents, loadIterations, loadResults } from '../store/values.ts'
 import { type Decision, decide, type Input, nothingYet, type Report } from './decide.ts'
 import { type Known, learn, NotLoaded } from './known.ts'
 import type { Plan } from './plan.ts'
@@ -84,7 +84,9 @@ export function makeEngine(parts: {
   plans: Plans
   newId(after?: string): string
   log: Logger
-  announce(commands: { execution_id: string; queue_id: string; node_name: string; lane: string; pool: string }[]): void
+  announce(
+    commands: { execution_id: string; queue_id: string; node_name: string; lane: string; pool: string }[],
+  ): void
 }): Engine {
   const { pools, plans, newId, log } = parts
   const inboxes = new Map<string, Waiting[]>()
@@ -96,7 +98,9 @@ export function makeEngine(parts: {
     run: (transitions) => commitAll(transitions),
   })
 
-  async function commitAll(transitions: Transition[]): Promise<('written' | { held: Set<string> } | Error)[]> {
+  async function commitAll(
+    transitions: Transition[],
+  ): Promise<('written' | { held: Set<string> } | Error)[]> {
     for (let attempt = 1; ; attempt++) {
       try {
         const { written, held } = await commitTransitions(pools.durable, transitions)
@@ -155,7 +159,11 @@ export function makeEngine(parts: {
         for (const waiting of inputs) waiting.done({ taken: false, status: known.status })
         return
       }
-      const decision = await decideLoading(plan, known, inputs.map((waiting) => waiting.input))
+      const decision = await decideLoading(
+        plan,
+        known,
+        inputs.map((waiting) => waiting.input),
+      )
       const late = inputs.filter((_, i) => decision.taken[i] === false)
       inputs = inputs.filter((_, i) => decision.taken[i] !== false)
       for (const waiting of late) waiting.done({ taken: false, status: known.status })

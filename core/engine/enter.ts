@@ -1,6 +1,6 @@
+import { makeError } from '../errors.ts'
 import type { Token } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
-import { makeError } from '../errors.ts'
 import { startLoop } from './loop.ts'
 import type { StepPlan } from './plan.ts'
 import { failureOf } from './problem.ts'
@@ -22,17 +22,30 @@ export function enterStep(turn: Turn, token: Token, options: { final?: true } = 
       turn.tell({ event_type: 'step.skipped', node_name: token.step, status: 'skipped', meta: final })
       return
     }
-    const items = planned.step.loop === undefined ? undefined : itemsOf(planned, planned.loopIn().render(scope))
+    const items =
+      planned.step.loop === undefined ? undefined : itemsOf(planned, planned.loopIn().render(scope))
     if (items !== undefined) startLoop(turn, planned, items, final)
     else if (planned.step.tasks.length === 0) {
       const runId = turn.env.newId(turn.state.last)
-      turn.tell({ event_type: 'step.enter', event_id: runId, node_id: runId, node_name: token.step, meta: final })
+      turn.tell({
+        event_type: 'step.enter',
+        event_id: runId,
+        node_id: runId,
+        node_name: token.step,
+        meta: final,
+      })
       finishStep(turn, runId, null, NO_FACTS)
     } else issueCommand(turn, planned, { final })
   } catch (problem) {
     const error = failureOf(problem)
     const runId = turn.env.newId(turn.state.last)
-    turn.tell({ event_type: 'step.enter', event_id: runId, node_id: runId, node_name: token.step, meta: final })
+    turn.tell({
+      event_type: 'step.enter',
+      event_id: runId,
+      node_id: runId,
+      node_name: token.step,
+      meta: final,
+    })
     turn.tell({
       event_type: 'call.error',
       node_id: runId,

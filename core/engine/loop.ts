@@ -26,8 +26,7 @@ export function continueLoop(turn: Turn, runId: string): void {
   const planned = turn.plan.step(run.step)
   if (run.loop === undefined || planned === undefined) return
   const { mode, maxInFlight } = planned.step.loop!
-  const stopped =
-    turn.state.failure !== undefined || (mode === 'sequential' && run.loop.error !== undefined)
+  const stopped = turn.state.failure !== undefined || (mode === 'sequential' && run.loop.error !== undefined)
   let open = Object.keys(run.open).length
   if (!stopped) {
     for (let index = run.loop.issued; index < run.loop.total && open < maxInFlight; index++, open++) {

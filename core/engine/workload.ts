@@ -29,7 +29,8 @@ export function workloadOf(
   )
   const rendered: JsonObject = { ...workload }
   for (const [key, value] of Object.entries(defaults)) {
-    if (!Object.hasOwn(payload, key)) rendered[key] = leniently(value, () => compileTemplate(value).render(scope))
+    if (!Object.hasOwn(payload, key))
+      rendered[key] = leniently(value, () => compileTemplate(value).render(scope))
   }
   return rendered
 }

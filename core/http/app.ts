@@ -40,7 +40,13 @@ export async function makeApp(options: {
 
   // Bodies must have the types they say; only query texts are read as numbers and booleans.
   const strict = new Ajv({ allErrors: false, verbose: true, strict: false })
-  const lenient = new Ajv({ coerceTypes: true, allErrors: false, verbose: true, strict: false, useDefaults: true })
+  const lenient = new Ajv({
+    coerceTypes: true,
+    allErrors: false,
+    verbose: true,
+    strict: false,
+    useDefaults: true,
+  })
   app.setValidatorCompiler(({ schema, httpPart }) =>
     (httpPart === 'body' ? strict : lenient).compile(schema as object),
   )
@@ -88,7 +94,9 @@ export async function makeApp(options: {
 function asNoetlError(error: FastifyError): NoetlError {
   if (isNoetlError(error)) return error
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return makeError('NOETL_ERR_REQUEST_TOO_LARGE', [String((error as { limit?: number }).limit ?? 'its size')])
+    return makeError('NOETL_ERR_REQUEST_TOO_LARGE', [
+      String((error as { limit?: number }).limit ?? 'its size'),
+    ])
   }
   if (error.code?.startsWith('FST_ERR_CTP') || error.statusCode === 400) {
     return makeError('NOETL_ERR_REQUEST_JSON', [error.message])
@@ -117,7 +125,9 @@ function parseBody(text: string): unknown {
   if (!/[:[,]\s*-?\d{16,}/.test(text)) return guarded(JSON.parse(text))
   return guarded(
     JSON.parse(text, function (this: unknown, _key: string, value: unknown, context?: { source?: string }) {
-      return typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '')
+      return typeof value === 'number' &&
+        !Number.isSafeInteger(value) &&
+        /^-?\d+$/.test(context?.source ?? '')
         ? context?.source
         : value
     } as (key: string, value: unknown) => unknown),

@@ -5,11 +5,20 @@ import { makeError } from '../errors.ts'
 import { compilePlaybook, nearest } from '../playbook/compile.ts'
 import { describeDocument } from '../playbook/describe.ts'
 import { isObject, type Json } from '../schemas/json.ts'
-import { addCatalogEntry, type CatalogEntry, getCatalogEntry, listCatalog, listPaths } from '../store/catalog.ts'
+import {
+  addCatalogEntry,
+  type CatalogEntry,
+  getCatalogEntry,
+  listCatalog,
+  listPaths,
+} from '../store/catalog.ts'
 import type { Parts } from './parts.ts'
 import { Id, idText } from './shapes.ts'
 
-const Register = Type.Object({ content: Type.String({ minLength: 1 }), resource_type: Type.Optional(Type.String()) })
+const Register = Type.Object({
+  content: Type.String({ minLength: 1 }),
+  resource_type: Type.Optional(Type.String()),
+})
 const List = Type.Object({
   resource_type: Type.Optional(Type.String()),
   include_archived: Type.Optional(Type.Boolean()),
@@ -71,7 +80,10 @@ export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string
 async function register(
   parts: Parts,
   content: string,
-): Promise<{ entry: { path: string; version: number; catalog_id: string; kind: string }; warnings: unknown }> {
+): Promise<{
+  entry: { path: string; version: number; catalog_id: string; kind: string }
+  warnings: unknown
+}> {
   const about = describeDocument(content)
   let payload: Json = null
   let warnings: unknown = []

@@ -34,7 +34,11 @@ export function executeRoutes(app: FastifyInstance, parts: Parts, prefix: string
         now: new Date().toISOString(),
       })
       const started = await parts.engine.start({ executionId, plan, workload, parentExecutionId, meta: {} })
-      return { execution_id: started.execution_id, status: 'started', commands_generated: started.commands_generated }
+      return {
+        execution_id: started.execution_id,
+        status: 'started',
+        commands_generated: started.commands_generated,
+      }
     },
   )
 }

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type pg from 'pg'
-import type { EncryptionKey } from '../schemas/encryption-key.ts'
 import { makeError } from '../errors.ts'
+import type { EncryptionKey } from '../schemas/encryption-key.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
 
 /** A credential as it may be shown: without its data. */

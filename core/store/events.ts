@@ -33,7 +33,11 @@ export interface EventFilter {
 }
 
 /** Events of one execution in their order. */
-export async function listEvents(pool: pg.Pool, executionId: string, filter: EventFilter): Promise<EventRow[]> {
+export async function listEvents(
+  pool: pg.Pool,
+  executionId: string,
+  filter: EventFilter,
+): Promise<EventRow[]> {
   const { rows } = await pool.query<EventRow>({
     name: 'list-events',
     text: `SELECT ${COLUMNS} FROM noetl.event

@@ -33,7 +33,12 @@ export function openPools(options: {
   }
 }
 
-function openPool(connectionString: string, max: number, application_name: string, options?: string): pg.Pool {
+function openPool(
+  connectionString: string,
+  max: number,
+  application_name: string,
+  options?: string,
+): pg.Pool {
   return new pg.Pool({
     connectionString,
     max: Math.max(1, max),

@@ -37,6 +37,12 @@ export async function tellLate(
     name: 'tell-late',
     text: `INSERT INTO noetl.event (execution_id, event_id, event_type, node_name, worker_id, meta)
            SELECT execution_id, $2, 'command.late', $3, $4, $5 FROM noetl.execution WHERE execution_id = $1`,
-    values: [event.execution_id, event.event_id, event.node_name, event.worker_id, JSON.stringify(event.meta)],
+    values: [
+      event.execution_id,
+      event.event_id,
+      event.node_name,
+      event.worker_id,
+      JSON.stringify(event.meta),
+    ],
   })
 }

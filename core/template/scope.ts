@@ -40,9 +40,7 @@ export function makeScope(names: Names, extras: Readonly<Record<string, unknown>
         case 'ctx':
           return lazy(names.ctxNames(), names.ctx)
         case 'vars':
-          return names.ctxFirst
-            ? lazy(bothNames(names), bothValue(names))
-            : lazy(names.ctxNames(), names.ctx)
+          return names.ctxFirst ? lazy(bothNames(names), bothValue(names)) : lazy(names.ctxNames(), names.ctx)
         case 'steps':
           return lazy(names.stepNames(), (step) => wrap(names.step(step)))
       }
