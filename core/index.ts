@@ -1,3 +1,5 @@
+export { type Client, makeClient, ServerError } from './client.ts'
+export { type Config, readConfig } from './config.ts'
 export { ERRORS, type ErrorCode, isNoetlError, makeError, type NoetlError } from './errors.ts'
 export type * from './schemas/command.ts'
 export { ERROR_KINDS } from './schemas/command.ts'
@@ -5,3 +7,4 @@ export { isObject, type Json, type JsonObject, parseJson } from './schemas/json.
 export type * from './schemas/playbook.ts'
 export type { Credential, Effect, Tool, ToolCall, ToolErrorOptions, ToolLog } from './tools/define.ts'
 export { CallAborted, CONTRACT, defineTool, ToolError } from './tools/define.ts'
+export { BUILT_IN_KINDS, discoverPlugins, kindsOf, type PluginManifest } from './tools/host.ts'
