@@ -7,7 +7,7 @@ import type { Json, JsonObject } from '../schemas/json.ts'
 import type { Pools } from '../store/pools.ts'
 import { type Claim, type Claimed, claimCommands, lookAtCommands } from '../store/queue.ts'
 import { loadEvents, loadResults } from '../store/values.ts'
-import type { Known } from './known.ts'
+import { type Known, setOf } from './known.ts'
 import type { Plan } from './plan.ts'
 import type { Plans } from './plans.ts'
 
@@ -143,10 +143,7 @@ export function makeClaims(parts: {
   async function ctxOf(row: Claimed, kept: Record<string, Value>): Promise<JsonObject> {
     const values: JsonObject = {}
     for (const [name, value] of Object.entries(kept)) {
-      values[name] =
-        'v' in value
-          ? value.v
-          : (((await eventOf(row.execution_id, value.at)).context?.set as JsonObject)[name] ?? null)
+      values[name] = 'v' in value ? value.v : (setOf(await eventOf(row.execution_id, value.at))[name] ?? null)
     }
     return values
   }

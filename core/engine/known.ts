@@ -50,12 +50,17 @@ export function eventOf(known: Known, id: string): { context: JsonObject | null;
   return event
 }
 
+/** Names that an event set. */
+export function setOf(event: { context?: JsonObject | null }): JsonObject {
+  return (event.context?.set ?? {}) as JsonObject
+}
+
 /** Value of a ctx name, wherever it is kept. */
 export function ctxOf(known: Known, name: string): Json | undefined {
   if (!Object.hasOwn(known.state.ctx, name)) return undefined
   const value = known.state.ctx[name]!
   if ('v' in value) return value.v
-  return (eventOf(known, value.at).context?.set as JsonObject | undefined)?.[name]
+  return setOf(eventOf(known, value.at))[name]
 }
 
 export function workloadOf(known: Known): JsonObject {

@@ -17,7 +17,13 @@ export interface StepPlan {
   step: Step
   set: () => Template
   loopIn: () => Template
-  arcs: { step: string; when: (() => Condition) | undefined; set: () => Template; args: () => Template }[]
+  arcs: {
+    step: string
+    group: number | undefined
+    when: (() => Condition) | undefined
+    set: () => Template
+    args: () => Template
+  }[]
   admit: { when: (() => Condition) | undefined; allow: boolean }[]
   /** Kind that the queue row carries: the tool's, or `task_sequence` for a list. */
   kind: string
@@ -50,6 +56,7 @@ function planStep(step: Step): StepPlan {
     loopIn: once(() => compileTemplate(step.loop?.in ?? null)),
     arcs: step.next.arcs.map((arc) => ({
       step: arc.step,
+      group: arc.group,
       when: arc.when === undefined ? undefined : once(() => compileCondition(arc.when!)),
       set: once(() => compileTemplate(arc.set)),
       args: once(() => compileTemplate(arc.args)),

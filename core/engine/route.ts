@@ -136,7 +136,9 @@ function pickArcs(planned: StepPlan, scope: Scope, succeeded: boolean): StepPlan
     arc.when === undefined ? succeeded : arc.when().test(scope)
   if (planned.step.next.mode === 'inclusive') return planned.arcs.filter(matches)
   const first = planned.arcs.find(matches)
-  return first === undefined ? [] : [first]
+  return planned.arcs.filter(
+    (arc) => arc === first || (first?.group !== undefined && arc.group === first.group),
+  )
 }
 
 /** Values by ctx name: a bare name means the same as `ctx.` there; `iter.` and `step.` end with the step. */

@@ -7,7 +7,7 @@ import { makeScope } from '../template/scope.ts'
 import type { Scope } from '../template/template.ts'
 import type { Env } from './decide.ts'
 import { fold } from './fold.ts'
-import { ctxOf, eventOf, type Iterated, type Known, NotLoaded, resultOf, workloadOf } from './known.ts'
+import { ctxOf, eventOf, type Iterated, type Known, NotLoaded, resultOf, setOf, workloadOf } from './known.ts'
 import type { Plan } from './plan.ts'
 
 export type Telling = Partial<Omit<Event, 'event_type' | 'execution_id'>> & { event_type: EventType }
@@ -117,7 +117,7 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
     if (value === undefined) return undefined
     if ('v' in value) return value.v
     const event = told.get(value.at)
-    if (event !== undefined) return (event.context?.set as JsonObject)[name]
+    if (event !== undefined) return setOf(event)[name]
     return ctxOf({ ...known, state: turn.state }, name)
   }
 

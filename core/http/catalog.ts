@@ -2,8 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { parse as parseYaml } from 'yaml'
 import { makeError } from '../errors.ts'
-import { compilePlaybook, nearest } from '../playbook/compile.ts'
+import { compilePlaybook } from '../playbook/compile.ts'
 import { describeDocument } from '../playbook/describe.ts'
+import { nearest } from '../playbook/faults.ts'
 import { isObject, type Json } from '../schemas/json.ts'
 import {
   addCatalogEntry,

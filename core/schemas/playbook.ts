@@ -56,6 +56,8 @@ export interface Arc {
   set: JsonObject
   /** Arguments handed to the target; they win over its own input. */
   args: JsonObject
+  /** Arcs of one number are taken together: several targets of one `then`. */
+  group?: number
 }
 
 export interface AdmitRule {

@@ -1,0 +1,44 @@
+import { makeError } from '../errors.ts'
+import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { readDocument } from './document.ts'
+
+/** What the catalog files a document under. */
+export interface Description {
+  path: string
+  kind: string
+  name: string
+}
+
+/** Reads path, kind and name of any document. Throws NOETL_ERR_PLAYBOOK_YAML or NOETL_ERR_PLAYBOOK_INVALID. */
+export function describeDocument(text: string): Description {
+  return describe(readDocument(text).root)
+}
+
+/** A leading slash of the path is kept: it is part of the name. */
+export function describe(root: JsonObject): Description {
+  const metadata = isObject(root.metadata) ? root.metadata : {}
+  const path = firstText(metadata.path, root.path, metadata.name, root.name)
+  if (path === undefined) {
+    throw makeError(
+      'NOETL_ERR_PLAYBOOK_INVALID',
+      ['line 1, column 1: metadata.path is missing; it names the playbook in the catalog'],
+      {
+        details: {
+          faults: [
+            {
+              message: 'metadata.path is missing; it names the playbook in the catalog',
+              line: 1,
+              column: 1,
+              path: 'metadata.path',
+            },
+          ],
+        },
+      },
+    )
+  }
+  return { path, kind: firstText(root.kind) ?? 'Playbook', name: firstText(metadata.name, root.name) ?? path }
+}
+
+function firstText(...values: (Json | undefined)[]): string | undefined {
+  return values.find((value): value is string => typeof value === 'string' && value.trim() !== '')
+}

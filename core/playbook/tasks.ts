@@ -1,0 +1,120 @@
+import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import type { Task } from '../schemas/playbook.ts'
+import { type Faults, nearest, type Path } from './faults.ts'
+import { readRetryBlock, readRules } from './rules.ts'
+import { mapping, text } from './values.ts'
+
+/** Keys of a tool that say something of the task and are not the tool's own. */
+const TASK_KEYS = [
+  'name',
+  'kind',
+  'spec',
+  'input',
+  'args',
+  'set',
+  'retry',
+  'output_select',
+  'output',
+  'desc',
+  'description',
+]
+
+/** Kinds that a playbook may use; undefined: any, for one that was registered before. */
+export type ToolKinds = readonly string[] | undefined
+
+/** `tool` as one mapping, or as a list of `{name, kind, …}` or `{label: {kind, …}}`. */
+export function readTasks(
+  tool: Json | undefined,
+  path: Path,
+  about: { step: string; toolKinds: ToolKinds; faults: Faults },
+): { tasks: Task[]; pipeline: boolean } {
+  if (tool === undefined || tool === null) return { tasks: [], pipeline: false }
+  if (Array.isArray(tool)) {
+    const tasks = tool.flatMap((item, i) => readTask(unwrapLabel(item), i, [...path, i], about) ?? [])
+    refuseTwins(tasks, path, about.faults)
+    return { tasks, pipeline: true }
+  }
+  const task = readTask({ value: tool }, 0, path, about)
+  return { tasks: task === undefined ? [] : [task], pipeline: false }
+}
+
+/** `{fetch: {kind: http}}` is `{name: fetch, kind: http}`. */
+function unwrapLabel(item: Json): { value: Json; label?: string } {
+  if (!isObject(item) || 'kind' in item) return { value: item }
+  const [entry, second] = Object.entries(item)
+  return entry !== undefined && second === undefined && isObject(entry[1]) && 'kind' in entry[1]
+    ? { value: entry[1], label: entry[0] }
+    : { value: item }
+}
+
+function readTask(
+  { value, label }: { value: Json; label?: string },
+  index: number,
+  path: Path,
+  { step, toolKinds, faults }: { step: string; toolKinds: ToolKinds; faults: Faults },
+): Task | undefined {
+  if (!isObject(value)) {
+    faults.fault(path, `the tool of step "${step}" must be a mapping with "kind", or a list of them`)
+    return undefined
+  }
+  const kind = text(value.kind, [...path, 'kind'], faults)
+  if (kind === undefined) {
+    if (value.kind === undefined || value.kind === null)
+      faults.fault(path, `the tool of step "${step}" has no "kind"`)
+    return undefined
+  }
+  if (toolKinds !== undefined && !toolKinds.includes(kind)) {
+    faults.fault(
+      [...path, 'kind'],
+      `step "${step}" uses the tool kind "${kind}", which no plugin brings; there are: ${toolKinds.join(', ')}`,
+      nearest(kind, toolKinds)[0],
+    )
+  }
+  const spec = mapping(value.spec, [...path, 'spec'], faults)
+  const { policy, ...specFields } = spec
+  const policyFields = mapping(policy, [...path, 'spec', 'policy'], faults)
+  const config: JsonObject = {}
+  for (const [key, field] of Object.entries({ ...specFields, ...value })) {
+    if (!TASK_KEYS.includes(key)) config[key] = field
+  }
+  if (config.credential !== undefined && config.auth === undefined) {
+    config.auth = config.credential
+    delete config.credential
+  }
+  return {
+    label: label ?? text(value.name, [...path, 'name'], faults) ?? `task_${index}`,
+    kind,
+    config,
+    input: {
+      ...mapping(value.args ?? specFields.args, [...path, 'args'], faults),
+      ...mapping(value.input ?? specFields.input, [...path, 'input'], faults),
+    },
+    set: mapping(value.set, [...path, 'set'], faults),
+    rules: [
+      ...readRules(policyFields.rules, [...path, 'spec', 'policy', 'rules'], faults),
+      ...readRetryBlock(value.retry, [...path, 'retry'], faults),
+    ],
+  }
+}
+
+function refuseTwins(tasks: Task[], path: Path, faults: Faults): void {
+  const labels = new Set<string>()
+  for (const [i, { label, rules }] of tasks.entries()) {
+    if (labels.has(label))
+      faults.fault([...path, i, 'name'], `there are two tools named "${label}" in this list`)
+    labels.add(label)
+    for (const rule of rules) {
+      if (rule.to === undefined || rule.to === 'previous' || rule.to === '@previous') continue
+      if (!tasks.some((task) => task.label === rule.to)) {
+        faults.fault(
+          [...path, i],
+          `"jump to: ${rule.to}" names no tool of this list`,
+          nearest(
+            rule.to,
+            tasks.map((task) => task.label),
+          )[0],
+        )
+      }
+    }
+  }
+}
