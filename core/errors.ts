@@ -39,6 +39,8 @@ export const ERRORS = {
   NOETL_ERR_PLAYBOOK_NOT_FOUND: ['No playbook is registered as %s.%s', 404],
   NOETL_ERR_EXECUTION_NOT_FOUND: ['There is no execution %s. List them with: noetlctl execution list', 404],
   NOETL_ERR_EXECUTION_FINISHED: ['Execution %s is %s; it takes no more events.', 409],
+  NOETL_ERR_EXECUTION_FINALIZED: ['%s', 409],
+  NOETL_ERR_WORKER_NOT_FOUND: ['No worker is registered as %s; register it first.', 404],
   NOETL_ERR_COMMAND_NOT_FOUND: ['There is no command %s.', 404],
   NOETL_ERR_COMMAND_CLAIMED: ['Command %s runs on worker %s until its lease ends.', 409],
   NOETL_ERR_COMMAND_SETTLED: ['Command %s is settled already.', 409],

@@ -5,7 +5,7 @@ import type { CommandContext, LeasedCommand } from '../schemas/command.ts'
 import type { Value } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
 import type { Pools } from '../store/pools.ts'
-import { type Claim, type Claimed, claimCommands, lookAtCommands } from '../store/queue.ts'
+import { type Claim, type Claimed, claimCommands, lookAtCommands, readCommand } from '../store/queue.ts'
 import { loadEvents, loadResults } from '../store/values.ts'
 import { type Known, setOf } from './known.ts'
 import type { Plan } from './plan.ts'
@@ -19,6 +19,8 @@ import type { Plans } from './plans.ts'
 export interface Claims {
   /** A lease, or the error that says why not. */
   claim(wanted: Omit<Claim, 'event_id'>): Promise<LeasedCommand | NoetlError>
+  /** A command as it would be leased, without leasing it; undefined when it is settled or unknown. */
+  look(commandId: string): Promise<LeasedCommand | undefined>
 }
 
 /** Lists of loops kept in memory, by their event. */
@@ -55,7 +57,7 @@ export function makeClaims(parts: {
     },
   })
 
-  async function lease(row: Claimed, claim: Claim): Promise<LeasedCommand> {
+  async function lease(row: Claimed, claim: { token: string }): Promise<LeasedCommand> {
     const plan = await plans.byId(row.catalog_id)
     const step = plan.step(row.node_name)?.step
     if (step === undefined) throw makeError('NOETL_ERR_COMMAND_NOT_FOUND', [row.queue_id])
@@ -176,6 +178,10 @@ export function makeClaims(parts: {
         refused: answer instanceof Error ? 1 : 0,
       })
       return answer
+    },
+    async look(commandId) {
+      const row = await readCommand(pools.durable, commandId)
+      return row === undefined ? undefined : lease(row, { token: '' })
     },
   }
 }

@@ -56,6 +56,7 @@ export interface ReportAnswer {
   status: 'recorded' | 'duplicate' | 'late'
   event_id: string | null
   commands_generated: number
+  execution_status: Status
 }
 
 export interface Ended {
@@ -323,10 +324,13 @@ export function makeEngine(parts: {
           status: 'recorded',
           event_id: told?.event_id ?? null,
           commands_generated: answer.decision.commands.length,
+          execution_status: answer.decision.status,
         }
       }
+      const execution_status = answer.status
       const recorded = await wasRecorded(pools.durable, executionId, report)
-      if (recorded !== undefined) return { status: 'duplicate', event_id: recorded, commands_generated: 0 }
+      if (recorded !== undefined)
+        return { status: 'duplicate', event_id: recorded, commands_generated: 0, execution_status }
       const { command_id, worker_id, attempt } = report
       const event_id = newId()
       await tellLate(pools.durable, {
@@ -337,7 +341,7 @@ export function makeEngine(parts: {
         meta: { command_id, attempt, status: report.outcome.status },
       })
       publish('noetl:late', { execution_id: executionId, command_id, worker_id })
-      return { status: 'late', event_id, commands_generated: 0 }
+      return { status: 'late', event_id, commands_generated: 0, execution_status }
     },
 
     cancel: (executionId, reason) => end(executionId, { type: 'cancel', reason }),

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import { jsonText } from './json-text.ts'
 
 export interface CatalogEntry {
   catalog_id: string
@@ -30,8 +31,8 @@ export async function addCatalogEntry(
         entry.path,
         entry.kind,
         entry.content,
-        JSON.stringify(entry.payload),
-        JSON.stringify(entry.meta),
+        jsonText(entry.payload),
+        jsonText(entry.meta),
       ],
     )
     if (rows[0]) return rows[0].version

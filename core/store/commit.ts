@@ -3,6 +3,7 @@ import type { CallError } from '../schemas/command.ts'
 import type { Event } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import type { JsonObject } from '../schemas/json.ts'
+import { jsonText } from './json-text.ts'
 
 /**
  * All that one step forward of one execution changes. It is written whole or not at all, and only if
@@ -146,7 +147,7 @@ export async function commitTransitions(pool: pg.Pool, transitions: Transition[]
   const { rows } = await pool.query<{ written: string[]; held: string[] }>({
     name: 'commit',
     text: COMMIT,
-    values: [input, settles, commands, events, keys].map((rows) => JSON.stringify(rows)),
+    values: [input, settles, commands, events, keys].map(jsonText),
   })
   return { written: new Set(rows[0]!.written), held: new Set(rows[0]!.held) }
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { JsonObject } from '../schemas/json.ts'
+import { jsonText } from './json-text.ts'
 
 export interface EventRow {
   event_id: string
@@ -78,25 +79,28 @@ export async function appendEvent(
     context: JsonObject
     meta: JsonObject
     key: string | null
+    /** False: only looks whether the execution would take it. */
+    keep: boolean
   },
-): Promise<{ found: boolean; running: boolean; event_id: string }> {
-  const { rows } = await pool.query<{ found: boolean; running: boolean; event_id: string }>({
+): Promise<{ found: boolean; running: boolean; status: string; event_id: string }> {
+  const { rows } = await pool.query<{ found: boolean; running: boolean; status: string; event_id: string }>({
     name: 'append-event',
     text: `WITH e AS (
              SELECT execution_id, catalog_id, parent_execution_id, status FROM noetl.execution WHERE execution_id = $1
            ), keyed AS (
              INSERT INTO noetl.event_key (execution_id, key, event_id)
-             SELECT execution_id, $9, $2 FROM e WHERE $9::text IS NOT NULL AND status = 'RUNNING'
+             SELECT execution_id, $9, $2 FROM e WHERE $9::text IS NOT NULL AND status = 'RUNNING' AND $10
              ON CONFLICT DO NOTHING RETURNING event_id
            ), told AS (
              INSERT INTO noetl.event (execution_id, event_id, event_type, node_name, status, worker_id, catalog_id,
                parent_execution_id, context, meta)
              SELECT execution_id, $2, $3, $4, $5, $6, catalog_id, parent_execution_id, $7, $8 FROM e
-             WHERE status = 'RUNNING' AND ($9::text IS NULL OR EXISTS (SELECT 1 FROM keyed))
+             WHERE status = 'RUNNING' AND $10 AND ($9::text IS NULL OR EXISTS (SELECT 1 FROM keyed))
              RETURNING event_id
            )
            SELECT EXISTS (SELECT 1 FROM e) AS found,
                   EXISTS (SELECT 1 FROM e WHERE status = 'RUNNING') AS running,
+                  coalesce((SELECT status FROM e), '') AS status,
                   coalesce((SELECT event_id FROM told),
                     (SELECT event_id FROM noetl.event_key WHERE execution_id = $1 AND key = $9), $2) AS event_id`,
     values: [
@@ -106,9 +110,10 @@ export async function appendEvent(
       event.node_name,
       event.status,
       event.worker_id,
-      JSON.stringify(event.context),
-      JSON.stringify(event.meta),
+      jsonText(event.context),
+      jsonText(event.meta),
       event.key,
+      event.keep,
     ],
   })
   return rows[0]!

@@ -60,6 +60,20 @@ FROM claimed c
 JOIN noetl.event v ON v.execution_id = c.execution_id AND v.event_id = c.queue_id
 JOIN noetl.execution x ON x.execution_id = c.execution_id`
 
+/** A live command as its claimant would see it. */
+export async function readCommand(pool: pg.Pool, commandId: string): Promise<Claimed | undefined> {
+  const { rows } = await pool.query<Claimed>(
+    `SELECT c.execution_id, c.queue_id, c.node_id, c.node_name, c.attempt, c.max_attempts, c.lane, c.pool,
+            v.catalog_id, v.parent_execution_id, v.current_index, v.context, x.path, x.version
+     FROM noetl.queue c
+     JOIN noetl.event v ON v.execution_id = c.execution_id AND v.event_id = c.queue_id
+     JOIN noetl.execution x ON x.execution_id = c.execution_id
+     WHERE c.queue_id = $1 LIMIT 1`,
+    [commandId],
+  )
+  return rows[0]
+}
+
 /** Leases what is free among the wanted commands; the rest is left out. One statement for all. */
 export async function claimCommands(
   pool: pg.Pool,

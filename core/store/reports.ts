@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { jsonText } from './json-text.ts'
 
 /**
  * The event in which this very report was recorded before, if it was: same command, same attempt. Asked
@@ -37,12 +38,6 @@ export async function tellLate(
     name: 'tell-late',
     text: `INSERT INTO noetl.event (execution_id, event_id, event_type, node_name, worker_id, meta)
            SELECT execution_id, $2, 'command.late', $3, $4, $5 FROM noetl.execution WHERE execution_id = $1`,
-    values: [
-      event.execution_id,
-      event.event_id,
-      event.node_name,
-      event.worker_id,
-      JSON.stringify(event.meta),
-    ],
+    values: [event.execution_id, event.event_id, event.node_name, event.worker_id, jsonText(event.meta)],
   })
 }

@@ -1,0 +1,252 @@
+import type { FastifyInstance } from 'fastify'
+import { type Static, Type } from 'typebox'
+import type { Report } from '../engine/decide.ts'
+import type { ReportAnswer } from '../engine/engine.ts'
+import { isNoetlError, makeError } from '../errors.ts'
+import { type CallError, ERROR_KINDS, type Outcome } from '../schemas/command.ts'
+import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { appendEvent } from '../store/events.ts'
+import { claimFor, commandIdOf } from './commands.ts'
+import type { Parts } from './parts.ts'
+import { Bag, Id, idText } from './shapes.ts'
+
+const Maybe = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Optional(Type.Union([schema, Type.Null()]))
+
+const Reported = Type.Object({
+  execution_id: Type.Optional(Id),
+  step: Maybe(Type.String({ maxLength: 1000 })),
+  node_name: Maybe(Type.String({ maxLength: 1000 })),
+  name: Maybe(Type.String({ maxLength: 200 })),
+  event_type: Maybe(Type.String({ maxLength: 200 })),
+  payload: Maybe(Bag),
+  context: Maybe(Bag),
+  meta: Maybe(Bag),
+  worker_id: Maybe(Type.String({ maxLength: 400 })),
+  event_id: Maybe(Type.Union([Type.String({ maxLength: 200 }), Type.Integer()])),
+  status: Maybe(Type.String({ maxLength: 200 })),
+  created_at: Maybe(Type.String({ maxLength: 100 })),
+})
+type Reported = Static<typeof Reported>
+
+const Batch = Type.Object({
+  execution_id: Type.Optional(Id),
+  worker_id: Maybe(Type.String({ maxLength: 400 })),
+  events: Type.Array(Reported, { maxItems: 10_000 }),
+})
+
+/** Told by workers, kept for those who ask, moving nothing. */
+const INFORMATIVE = [
+  'command.started',
+  'command.heartbeat',
+  'command.completed',
+  'command.failed',
+  'worker.note',
+]
+/** What the engine tells itself when a report is recorded: a worker's word of it is taken and not kept twice. */
+const TOLD_BY_ENGINE = ['step.enter', 'step.exit']
+/** These follow a report that may have ended the execution; they are no fault then. */
+const AFTERWORDS = ['step.exit', 'command.completed', 'command.failed']
+const KNOWN = ['call.done', 'call.error', 'command.claimed', ...TOLD_BY_ENGINE, ...INFORMATIVE]
+
+interface Taken {
+  event_id: string | null
+  commands_generated: number
+  outcome: ReportAnswer['status'] | 'noted'
+}
+
+/** `POST /api/events`, `/api/events/batch` and the same under `/api/v2`: what workers report. */
+export function eventRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
+  app.post<{ Body: Reported }>(
+    `${prefix}/events`,
+    { schema: { body: Reported, summary: 'Takes one event; answers when what follows from it is stored' } },
+    async (request) => {
+      const taken = await takeEvent(parts, request.body, {})
+      if (taken.outcome === 'late') {
+        throw makeError('NOETL_ERR_COMMAND_LATE', [commandIdOf(request.body) ?? ''], {
+          details: { event_id: taken.event_id },
+        })
+      }
+      return { status: 'ok', ...taken }
+    },
+  )
+
+  app.post<{ Body: Static<typeof Batch> }>(
+    `${prefix}/events/batch`,
+    { schema: { body: Batch, summary: 'Takes events in order; each has its own result' } },
+    async (request) => {
+      const { events, ...common } = request.body
+      const results = await takeBatch(parts, events, common)
+      return {
+        status: 'ok',
+        event_ids: results.map((result) => ('event_id' in result ? result.event_id : null)),
+        commands_generated: results.reduce(
+          (sum, result) => sum + ('commands_generated' in result ? result.commands_generated : 0),
+          0,
+        ),
+        results,
+      }
+    },
+  )
+}
+
+type BatchResult = Taken | { error: string; code: string; status: number }
+
+/** Events of one execution one after the other, executions side by side. */
+async function takeBatch(
+  parts: Parts,
+  events: Reported[],
+  common: Pick<Reported, 'execution_id' | 'worker_id'>,
+): Promise<BatchResult[]> {
+  const results: BatchResult[] = new Array(events.length)
+  const chains = new Map<string, Promise<void>>()
+  for (const [i, event] of events.entries()) {
+    const key = String(event.execution_id ?? common.execution_id)
+    const before = chains.get(key)
+    const take = async () => {
+      if (before !== undefined) await before
+      results[i] = await takeEvent(parts, event, common).catch((error: unknown) => {
+        if (!isNoetlError(error)) throw error
+        return { error: error.message, code: error.code, status: error.statusCode }
+      })
+    }
+    chains.set(key, take())
+  }
+  await Promise.all(chains.values())
+  return results
+}
+
+async function takeEvent(
+  parts: Parts,
+  event: Reported,
+  common: Pick<Reported, 'execution_id' | 'worker_id'>,
+): Promise<Taken> {
+  const id = event.execution_id ?? common.execution_id
+  if (id === undefined)
+    throw makeError('NOETL_ERR_REQUEST_INVALID', ['body must have execution_id; seen: nothing'])
+  const executionId = idText(id)
+  const written = event.name ?? event.event_type
+  if (written === undefined || written === null) {
+    throw makeError('NOETL_ERR_REQUEST_INVALID', ['body must have name (or event_type); seen: nothing'])
+  }
+  const name = written.replaceAll('_', '.')
+  const workerId = event.worker_id ?? common.worker_id ?? null
+  switch (name) {
+    case 'call.done':
+    case 'call.error':
+      return takeReport(parts, executionId, { ...event, name }, workerId)
+    case 'command.claimed': {
+      const commandId = requireCommandId(event, name)
+      if (workerId === null)
+        throw makeError('NOETL_ERR_REQUEST_INVALID', ['command.claimed needs worker_id; seen: nothing'])
+      await claimFor(parts, { executionId, commandId, workerId })
+      return { event_id: commandId, commands_generated: 0, outcome: 'noted' }
+    }
+  }
+  if (!KNOWN.includes(name)) {
+    throw makeError('NOETL_ERR_REQUEST_INVALID', [
+      `body/name is "${written}"; one of ${KNOWN.join(', ')} was expected`,
+    ])
+  }
+  const kept = !TOLD_BY_ENGINE.includes(name)
+  const told = await appendEvent(parts.pools.durable, {
+    execution_id: executionId,
+    event_id: parts.newId(),
+    event_type: name,
+    node_name: event.step ?? event.node_name ?? null,
+    status: event.status ?? null,
+    worker_id: workerId,
+    context: (event.payload ?? event.context ?? {}) as JsonObject,
+    meta: (event.meta ?? {}) as JsonObject,
+    key: event.event_id === undefined || event.event_id === null ? null : String(event.event_id),
+    keep: kept,
+  })
+  if (!told.found) throw makeError('NOETL_ERR_EXECUTION_NOT_FOUND', [executionId])
+  if (!told.running && !AFTERWORDS.includes(name)) {
+    throw makeError('NOETL_ERR_EXECUTION_FINISHED', [executionId, told.status])
+  }
+  return { event_id: told.event_id, commands_generated: 0, outcome: 'noted' }
+}
+
+async function takeReport(
+  parts: Parts,
+  executionId: string,
+  event: Reported & { name: 'call.done' | 'call.error' },
+  workerId: string | null,
+): Promise<Taken> {
+  const commandId = requireCommandId(event, event.name)
+  const meta = (event.meta ?? {}) as JsonObject
+  const token = readToken(meta.token)
+  if (token === null && workerId === null) {
+    throw makeError('NOETL_ERR_REQUEST_INVALID', [
+      `${event.name} needs worker_id or meta.token, to show who holds the command`,
+    ])
+  }
+  const report: Report = {
+    type: 'report',
+    command_id: commandId,
+    step: event.step ?? event.node_name ?? '',
+    worker_id: workerId,
+    attempt: typeof meta.attempt === 'number' ? meta.attempt : null,
+    started_at: readTime(meta.started_at),
+    outcome: readOutcome(event.name, (event.payload ?? event.context ?? {}) as JsonObject),
+  }
+  const answer = await parts.engine.report(executionId, report, {
+    queue_id: commandId,
+    token,
+    worker_id: workerId,
+  })
+  if (answer.status === 'late' && answer.execution_status !== 'RUNNING') {
+    throw makeError('NOETL_ERR_EXECUTION_FINISHED', [executionId, answer.execution_status])
+  }
+  return { event_id: answer.event_id, commands_generated: answer.commands_generated, outcome: answer.status }
+}
+
+function requireCommandId(event: Reported, name: string): string {
+  const commandId = commandIdOf(event)
+  if (commandId !== undefined) return commandId
+  throw makeError('NOETL_ERR_REQUEST_INVALID', [
+    `${name} needs payload.command_id, the id of the command; seen: ${JSON.stringify(event.payload ?? null).slice(0, 100)}`,
+  ])
+}
+
+function readToken(value: Json | undefined): string | null {
+  if (value === undefined || value === null) return null
+  if (typeof value === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value)) return value
+  throw makeError('NOETL_ERR_REQUEST_INVALID', ['body/meta/token must be the UUID of the lease'])
+}
+
+function readTime(value: Json | undefined): string | null {
+  if (typeof value !== 'string' || Number.isNaN(Date.parse(value))) return null
+  return new Date(value).toISOString()
+}
+
+function readOutcome(name: 'call.done' | 'call.error', payload: JsonObject): Outcome {
+  const result = payload.result ?? payload.response ?? null
+  const told = isObject(payload.meta) ? payload.meta : {}
+  const meta = {
+    duration_ms: typeof told.duration_ms === 'number' ? told.duration_ms : 0,
+    calls: typeof told.calls === 'number' ? told.calls : 1,
+    facets: isObject(told.facets) ? told.facets : {},
+  }
+  const set = isObject(payload.set) ? payload.set : {}
+  if (name === 'call.done') return { status: 'ok', error: null, result, set, meta }
+  return { status: 'error', error: readError(payload.error), result, set, meta }
+}
+
+/** A worker's error: a text, or an object of which at least the message is taken. */
+function readError(value: Json | undefined): CallError {
+  const told = isObject(value) ? value : {}
+  const message = typeof value === 'string' ? value : told.message
+  const kind = ERROR_KINDS.find((known) => known === told.kind) ?? 'unknown'
+  const number = (field: Json | undefined) => (typeof field === 'number' ? field : null)
+  return {
+    kind,
+    message: typeof message === 'string' && message !== '' ? message : 'the worker gave no reason',
+    code: typeof told.code === 'string' ? told.code : null,
+    retryable: told.retryable === true,
+    status: number(told.status ?? told.status_code),
+    status_code: number(told.status_code ?? told.status),
+    retry_after: number(told.retry_after),
+  }
+}

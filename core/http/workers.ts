@@ -1,0 +1,93 @@
+import type { FastifyInstance } from 'fastify'
+import { type Static, Type } from 'typebox'
+import { makeError } from '../errors.ts'
+import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { beatWorker, listWorkers, putWorker, removeWorker } from '../store/workers.ts'
+import type { Parts } from './parts.ts'
+import { Name } from './shapes.ts'
+
+const Register = Type.Object(
+  {
+    name: Name,
+    kind: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    component_type: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    runtime: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    status: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    capacity: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
+  },
+  { additionalProperties: true },
+)
+const Beat = Type.Object({ name: Name }, { additionalProperties: true })
+const Filter = Type.Object({ runtime: Type.Optional(Type.String()), status: Type.Optional(Type.String()) })
+
+/** `/api/worker/pool/…`: who can run commands, and which kinds. */
+export function workerRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
+  const pool = parts.pools.durable
+
+  app.post<{ Body: Static<typeof Register> }>(
+    `${prefix}/worker/pool/register`,
+    { schema: { body: Register, summary: 'Makes a worker known' } },
+    async (request) => register(request.body),
+  )
+
+  app.post<{ Body: Static<typeof Beat> }>(
+    `${prefix}/worker/pool/heartbeat`,
+    { schema: { body: Beat, summary: 'Says that a worker is there' } },
+    async (request) => {
+      const { name } = request.body
+      if (await beatWorker(pool, name)) return { status: 'ok', name }
+      const { registration } = request.body as { registration?: unknown }
+      if (isObject(registration)) return register({ ...registration, name })
+      throw makeError('NOETL_ERR_WORKER_NOT_FOUND', [name])
+    },
+  )
+
+  for (const method of ['POST', 'DELETE'] as const) {
+    app.route<{ Body: Static<typeof Beat> }>({
+      method,
+      url: `${prefix}/worker/pool/deregister`,
+      schema: { body: Beat, summary: 'Says that a worker has gone' },
+      handler: async (request) => {
+        const { name } = request.body
+        if (!(await removeWorker(pool, name))) throw makeError('NOETL_ERR_WORKER_NOT_FOUND', [name])
+        return { status: 'ok', name }
+      },
+    })
+  }
+
+  app.get<{ Querystring: Static<typeof Filter> }>(
+    `${prefix}/worker/pools`,
+    { schema: { querystring: Filter, summary: 'Workers and when they were last heard of' } },
+    async (request) => {
+      const { runtime, status } = request.query
+      const items = await listWorkers(pool, {
+        ...(runtime === undefined ? {} : { runtime }),
+        ...(status === undefined ? {} : { status }),
+      })
+      return { items, count: items.length, runtime: runtime ?? null, status: status ?? null }
+    },
+  )
+
+  async function register(body: Static<typeof Register>): Promise<object> {
+    const { name, runtime, status, capacity, labels, kinds, meta, hostname, pid, uri } = body as Record<
+      string,
+      Json
+    >
+    const kind = body.kind ?? body.component_type ?? 'worker_pool'
+    const runtime_id = await putWorker(pool, {
+      name: body.name,
+      runtime_id: parts.newId(),
+      runtime: typeof runtime === 'string' ? runtime : null,
+      status: typeof status === 'string' ? status : 'ready',
+      capacity: typeof capacity === 'number' ? capacity : null,
+      labels: isObject(labels) ? labels : {},
+      kinds: Array.isArray(kinds) ? kinds.filter((word) => typeof word === 'string') : [],
+      meta: { ...(isObject(meta) ? meta : {}), ...present({ hostname, pid, uri }) },
+    })
+    return { status: 'ok', name, runtime_id, kind, runtime: runtime ?? null }
+  }
+}
+
+function present(values: Record<string, Json | undefined>): JsonObject {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as JsonObject
+}
