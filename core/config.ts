@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { makeError } from './errors.ts'
 import type { EncryptionKey } from './schemas/encryption-key.ts'
+import { isObject, type JsonObject } from './schemas/json.ts'
 
 /** Everything that can be set, read once at the start. The CLI's flags lie over the environment. */
 export interface Config {
@@ -44,7 +45,8 @@ export interface Config {
     port: number | undefined
     /** Credential that `postgres` steps without `auth` use. */
     defaultPostgresCredential: string | undefined
-    python: string
+    /** Options of tools, by kind: `{"python": {"python": "/opt/venv/bin/python"}}`. */
+    toolOptions: Readonly<Record<string, JsonObject>>
   }
 }
 
@@ -124,7 +126,7 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
       graceSeconds: number('NOETL_WORKER_GRACE_SECONDS', 20, 0, 3600),
       port: get('NOETL_WORKER_PORT') === undefined ? undefined : number('NOETL_WORKER_PORT', 0, 0, 65535),
       defaultPostgresCredential: get('NOETL_DEFAULT_POSTGRES_CREDENTIAL'),
-      python: get('NOETL_PYTHON') ?? 'python3',
+      toolOptions: readToolOptions(),
     },
   }
   for (const word of [...config.worker.lanes, config.worker.pool]) {
@@ -143,6 +145,25 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     const text = get(name) ?? fallback
     if (!words.includes(text)) faults.push(`${name} is "${text}"; one of ${words.join(', ')} was expected`)
     return text
+  }
+
+  function readToolOptions(): Record<string, JsonObject> {
+    const text = get('NOETL_TOOL_OPTIONS')
+    const python = get('NOETL_PYTHON')
+    let given: unknown = {}
+    try {
+      given = text === undefined ? {} : JSON.parse(text)
+    } catch {
+      given = undefined
+    }
+    if (!isObject(given) || !Object.values(given).every(isObject)) {
+      faults.push(
+        'NOETL_TOOL_OPTIONS is not as expected; JSON such as {"http": {"maxRedirects": 5}} was expected',
+      )
+      return {}
+    }
+    const options = given as Record<string, JsonObject>
+    return python === undefined ? options : { ...options, python: { python, ...options.python } }
   }
 
   function readKey(): EncryptionKey | undefined {

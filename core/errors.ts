@@ -24,6 +24,7 @@ export const ERRORS = {
     'No server answers at %s: %s. Start one with: noetlctl dev, or name another with SERVER_API_URL or --server.',
     503,
   ],
+  NOETL_ERR_PORT_TAKEN: ['Cannot listen on %s: %s. Choose another port with NOETL_PORT or --port.', 500],
   NOETL_ERR_REQUEST_INVALID: ['%s', 422],
   NOETL_ERR_REQUEST_JSON: ['The body is not JSON: %s', 400],
   NOETL_ERR_REQUEST_TOO_LARGE: ['The body is over the limit of %s bytes.', 413],

@@ -73,7 +73,12 @@ export function makeClaims(parts: {
       max_attempts: row.max_attempts,
       token: claim.token,
       lease_seconds: leaseSeconds,
-      playbook: { path: row.path, version: row.version, catalog_id: row.catalog_id },
+      playbook: {
+        path: row.path,
+        version: row.version,
+        catalog_id: row.catalog_id,
+        dialect: plan.playbook.dialect,
+      },
       body: { tasks: step.tasks, pipeline: step.pipeline, input: step.input },
       args: (row.context.args ?? {}) as JsonObject,
       iteration:

@@ -1,5 +1,5 @@
 import { isNoetlError } from '../errors.ts'
-import type { CallError } from '../schemas/command.ts'
+import { type CallError, makeCallError } from '../schemas/command.ts'
 
 /**
  * The failure of a step whose own templates cannot be evaluated. Anything that is no error of the gateway
@@ -12,13 +12,6 @@ export function failureOf(problem: unknown): CallError {
 
 /** An error that the gateway itself found. */
 export function callError(code: string, message: string): CallError {
-  return {
-    kind: code.startsWith('NOETL_ERR_TEMPLATE') ? 'transform' : 'unknown',
-    message,
-    code,
-    retryable: false,
-    status: null,
-    status_code: null,
-    retry_after: null,
-  }
+  const kind = code.startsWith('NOETL_ERR_TEMPLATE') ? 'transform' : 'unknown'
+  return makeCallError({ kind, message, code })
 }

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from './json.ts'
-import type { Task } from './playbook.ts'
+import type { Playbook, Task } from './playbook.ts'
 
 /** What a worker gets with a lease: all that one run of a step's tools needs. */
 export interface LeasedCommand {
@@ -17,7 +17,7 @@ export interface LeasedCommand {
   token: string
   /** Seconds the lease lasts unless renewed. */
   lease_seconds: number
-  playbook: { path: string; version: number; catalog_id: string }
+  playbook: { path: string; version: number; catalog_id: string; dialect: Playbook['dialect'] }
   body: StepBody
   /** Arguments handed over by an arc; they win over the step's own. */
   args: JsonObject
@@ -87,6 +87,11 @@ export interface CallError {
   status_code: number | null
   /** Seconds the other side asked to wait. */
   retry_after: number | null
+}
+
+/** An error that no other side told: by default not retryable, without a status. */
+export function makeCallError(about: Pick<CallError, 'kind' | 'message'> & Partial<CallError>): CallError {
+  return { code: null, retryable: false, status: null, status_code: null, retry_after: null, ...about }
 }
 
 /** What running a command's body came to. */

@@ -1,4 +1,6 @@
 import pg from 'pg'
+import type { Logger } from 'pino'
+import { makeError } from '../errors.ts'
 
 /** The server's connections to Postgres. */
 export interface Pools {
@@ -49,6 +51,39 @@ function openPool(
     statement_timeout: 30_000,
     ...(options === undefined ? {} : { options }),
   })
+}
+
+/** Waits until Postgres answers, and says so while it does not. Throws NOETL_ERR_STORE_UNREACHABLE. */
+export async function waitForStore(
+  pool: pg.Pool,
+  options: { url: string; patienceMs: number; log: Logger },
+): Promise<void> {
+  const until = Date.now() + options.patienceMs
+  const url = shownUrl(options.url)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await pool.query('SELECT 1')
+      return
+    } catch (error) {
+      const why = reasonOf(error)
+      if (Date.now() >= until || !isTransient(error)) {
+        throw makeError('NOETL_ERR_STORE_UNREACHABLE', [url, why], { cause: error })
+      }
+      options.log.warn({ url, attempt, why }, 'Postgres does not answer yet; trying again')
+      await new Promise((resolve) => setTimeout(resolve, Math.min(1000, 100 * attempt)))
+    }
+  }
+}
+
+/** A database URL as it may be shown: without its password. */
+export function shownUrl(url: string): string {
+  return url.replace(/\/\/([^:@/]+):[^@/]*@/, '//$1:***@').replace(/([?&]password=)[^&]*/i, '$1***')
+}
+
+/** Several addresses of one name fail as one error without a message of its own. */
+function reasonOf(error: unknown): string {
+  const errors = error instanceof AggregateError ? error.errors : []
+  return String((errors[0] as Error | undefined)?.message ?? (error as Error).message)
 }
 
 /** True when the failure is of the connection or the server's state, so that trying again may help. */

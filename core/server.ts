@@ -1,0 +1,179 @@
+import { readFileSync } from 'node:fs'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { connectBus } from './bus/bus.ts'
+import type { Place } from './bus/streams.ts'
+import { publish } from './channels.ts'
+import type { Config } from './config.ts'
+import { makeClaims } from './engine/claims.ts'
+import { makeEngine } from './engine/engine.ts'
+import { makePlans } from './engine/plans.ts'
+import { makeError } from './errors.ts'
+import { makeApp } from './http/app.ts'
+import { catalogRoutes } from './http/catalog.ts'
+import { commandRoutes, leaseRoutes } from './http/commands.ts'
+import { credentialRoutes } from './http/credentials.ts'
+import { eventRoutes } from './http/events.ts'
+import { executeRoutes } from './http/execute.ts'
+import { executionRoutes } from './http/executions.ts'
+import { healthRoutes } from './http/health.ts'
+import type { Parts } from './http/parts.ts'
+import { workerRoutes } from './http/workers.ts'
+import { makeIdSource } from './store/ids.ts'
+import { checkSchema } from './store/migrate.ts'
+import { openPools, type Pools, waitForStore } from './store/pools.ts'
+import type { Waiting } from './store/queue.ts'
+import { kindsOfWorkers } from './store/workers.ts'
+import { discoverPlugins, kindsOf } from './tools/host.ts'
+import { announceDuty } from './upkeep/announce.ts'
+import { giveUpDuty } from './upkeep/give-up.ts'
+import { rescueDuty } from './upkeep/rescue.ts'
+import { stalledDuty } from './upkeep/stalled.ts'
+import { streamDuty } from './upkeep/stream.ts'
+import { startUpkeep } from './upkeep/upkeep.ts'
+
+/** A server that listens. */
+export interface Server {
+  /** Its base URL, with the port it got. */
+  url: string
+  app: FastifyInstance
+  /** Stops listening, ends what runs, lets go of Postgres and NATS. Safe twice. */
+  close(): Promise<void>
+}
+
+/** Lanes and pools that servers make consumers for; workers make those of their own. */
+const PLACES: Place[] = [{ lane: 'normal', pool: '' }]
+
+const { version } = JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+/**
+ * Composition root of the server: store, bus, engine, routes, upkeep, in the order of their dependence.
+ * Waits for Postgres and NATS as long as the configuration says; throws NOETL_ERR_STORE_UNREACHABLE,
+ * NOETL_ERR_STORE_SCHEMA or NOETL_ERR_BUS_UNREACHABLE, and then nothing is left open.
+ */
+export async function startServer(config: Config, options: { log: Logger }): Promise<Server> {
+  const { log } = options
+  const closers: (() => Promise<unknown>)[] = []
+  let closed: Promise<void> | undefined
+  const close = () => {
+    closed ??= (async () => {
+      for (const closer of closers.splice(0).reverse()) await closer()
+    })()
+    return closed
+  }
+  try {
+    const patienceMs = config.startPatienceSeconds * 1000
+    const pools = openPools({
+      url: config.databaseUrl,
+      maxConnections: config.databaseConnections,
+      onError: (err) => log.warn({ err: { message: err.message } }, 'a connection to Postgres was lost'),
+    })
+    closers.push(() => pools.close())
+    await waitForStore(pools.durable, { url: config.databaseUrl, patienceMs, log })
+    await checkSchema(pools.durable)
+    const bus = await connectBus({ url: config.natsUrl, name: 'noetl-server', patienceMs, log })
+    closers.push(() => bus.close())
+    await bus.ensure(PLACES)
+    const parts = await makeParts(config, { log, pools, bus })
+    const app = await makeApp({ log, maxBodyBytes: config.maxBodyBytes, apiToken: config.apiToken, version })
+    closers.push(() => app.close())
+    for (const prefix of ['/api', '/api/v2']) {
+      catalogRoutes(app, parts, prefix)
+      executeRoutes(app, parts, prefix)
+      executionRoutes(app, parts, prefix)
+      eventRoutes(app, parts, prefix)
+      credentialRoutes(app, parts, prefix)
+      workerRoutes(app, parts, prefix)
+      commandRoutes(app, parts, prefix)
+    }
+    leaseRoutes(app, parts, '/api/v2')
+    healthRoutes(app, parts, version)
+    await listen(app, config)
+    parts.url = config.publicUrl ?? urlOf(app)
+    const upkeep = startUpkeep(
+      [
+        rescueDuty(parts),
+        giveUpDuty(parts),
+        announceDuty({ ...parts, afterSeconds: config.reannounceSeconds }),
+        stalledDuty(parts),
+        streamDuty({ bus, pools, places: PLACES }),
+      ],
+      log,
+    )
+    closers.push(() => upkeep.close())
+    log.info({ url: parts.url, version, bus: bus.url }, 'the server listens')
+    return { url: parts.url, app, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function makeParts(
+  config: Config,
+  { log, pools, bus }: Pick<Parts, 'log' | 'bus'> & { pools: Pools },
+): Promise<Parts & { url: string }> {
+  const { rows } = await pools.durable.query<{ server: string }>(
+    `SELECT nextval('noetl.server_number') AS server`,
+  )
+  const newId = makeIdSource({ server: Number(rows[0]!.server) })
+  const plans = makePlans(pools.durable)
+  const installed = kindsOf(await discoverPlugins({ names: config.plugins }))
+  const announce = (commands: Waiting[], again = false) => {
+    for (const { lane, pool, execution_id, queue_id, node_name } of commands) {
+      bus.announce(
+        { lane, pool },
+        {
+          execution_id,
+          queue_id,
+          event_id: queue_id,
+          command_id: queue_id,
+          step: node_name,
+          server_url: parts.url,
+        },
+      )
+    }
+    if (commands.length > 0) publish('noetl:announced', { count: commands.length, again })
+  }
+  const engine = makeEngine({ pools, plans, newId, log, announce })
+  const claims = makeClaims({
+    pools,
+    plans,
+    newId,
+    leaseSeconds: config.leaseSeconds,
+    glimpse: engine.glimpse,
+  })
+  const parts: Parts & { url: string } = {
+    url: '',
+    config,
+    log,
+    pools,
+    bus,
+    engine,
+    claims,
+    plans,
+    newId: () => newId(),
+    announce,
+    async toolKinds() {
+      return [...new Set([...installed, ...(await kindsOfWorkers(pools.durable))])].sort()
+    },
+  }
+  return parts
+}
+
+async function listen(app: FastifyInstance, { host, port }: Config): Promise<void> {
+  try {
+    await app.listen({ host, port })
+  } catch (cause) {
+    throw makeError('NOETL_ERR_PORT_TAKEN', [`${host}:${port}`, (cause as Error).message], { cause })
+  }
+}
+
+function urlOf(app: FastifyInstance): string {
+  const address = app.server.address()
+  if (address === null || typeof address === 'string') return String(address)
+  const host = address.address === '0.0.0.0' || address.address === '::' ? '127.0.0.1' : address.address
+  return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+}

@@ -1,0 +1,216 @@
+import { hostname } from 'node:os'
+import fastify from 'fastify'
+import type { Logger } from 'pino'
+import { connectBus } from './bus/bus.ts'
+import type { Deliveries } from './bus/deliveries.ts'
+import type { Config } from './config.ts'
+import { makeError } from './errors.ts'
+import { CallAborted } from './tools/define.ts'
+import { discoverPlugins, loadTools } from './tools/host.ts'
+import { makeCredentials } from './worker/credentials.ts'
+import { type DeliverParts, deliver } from './worker/deliver.ts'
+import { type Lease, makeLeases } from './worker/leases.ts'
+import { makeReports } from './worker/reports.ts'
+import { runCommand } from './worker/run-command.ts'
+import { isUnreachable, makeServers } from './worker/servers.ts'
+
+/** A worker that takes commands. */
+export interface Worker {
+  name: string
+  kinds: string[]
+  /** Base URL of its health routes; undefined when it has none. */
+  url: string | undefined
+  /** Commands under way. */
+  readonly busy: number
+  /** Drains: takes no more, lets what runs end within the grace period, hands the rest back. Safe twice. */
+  close(): Promise<void>
+}
+
+const HEARTBEAT_MS = 15_000
+/** How long aborted commands have to end before their leases are handed back all the same. */
+const ABORT_MS = 5000
+
+/**
+ * Composition root of the worker: tools, servers, bus, slots. It has no access to the database. Throws
+ * NOETL_ERR_PLUGIN_*, NOETL_ERR_SERVER_UNREACHABLE or NOETL_ERR_BUS_UNREACHABLE, and then nothing is left open.
+ */
+export async function startWorker(config: Config, options: { log: Logger }): Promise<Worker> {
+  const { slots, lanes, pool, name, graceSeconds } = config.worker
+  const log = options.log.child({ worker: name })
+  const closers: (() => Promise<unknown>)[] = []
+  try {
+    const patienceMs = config.startPatienceSeconds * 1000
+    const manifests = await discoverPlugins({ names: config.plugins })
+    const tools = await loadTools({ manifests, optionsOf: (kind) => config.worker.toolOptions[kind] ?? {} })
+    closers.push(() => tools.close())
+    const servers = makeServers({ url: config.serverApiUrl, token: config.apiToken })
+    closers.push(() => servers.close())
+    const registration = {
+      name,
+      kind: 'worker_pool',
+      runtime: 'node',
+      status: 'ready',
+      capacity: slots,
+      labels: { pool, lanes: lanes.join(',') },
+      kinds: tools.kinds(),
+      hostname: hostname(),
+      pid: process.pid,
+    }
+    await untilServed(() => servers.post('/api/worker/pool/register', registration), { patienceMs, log })
+    const bus = await connectBus({ url: config.natsUrl, name: `noetl-worker ${name}`, patienceMs, log })
+    closers.push(() => bus.close())
+    const places = lanes.map((lane) => ({ lane, pool }))
+    await bus.ensure(places)
+
+    const leases = makeLeases({ workerId: name, servers, log })
+    closers.push(async () => leases.close())
+    const credentials = makeCredentials(servers, config.worker.defaultPostgresCredential)
+    const running = new Set<Lease>()
+    const flights = new Set<Promise<void>>()
+    let stopping = false
+
+    const parts: DeliverParts = {
+      leases,
+      log,
+      run: (lease) =>
+        runCommand(lease.command, {
+          tools,
+          log: log.child({ execution_id: lease.command.execution_id, step: lease.command.step }),
+          signal: lease.signal,
+          credentials,
+          now: () => new Date().toISOString(),
+        }),
+      report: makeReports({ workerId: name, servers, log }),
+      begin: (lease) => void running.add(lease),
+      end: (lease) => void running.delete(lease),
+    }
+    const deliveries: Deliveries[] = places.map((place) =>
+      bus.deliveries(place, (delivery) => {
+        if (stopping) return delivery.retry(0)
+        if (flights.size >= slots) return delivery.retry(100)
+        const flight = deliver(delivery, parts).catch((err) => log.error({ err }, 'a delivery failed'))
+        flights.add(flight)
+        void flight.finally(() => {
+          flights.delete(flight)
+          want()
+        })
+        want()
+      }),
+    )
+    function want(): void {
+      if (stopping) return
+      for (const place of deliveries) place.want(slots - flights.size)
+    }
+    want()
+
+    const stream = setInterval(() => {
+      // The bus may have lost stream and consumers; a worker alone makes them anew too.
+      if (bus.connected())
+        bus.ensure(places).catch((err) => log.debug({ err }, 'the stream could not be looked at'))
+    }, 5000)
+    const beat = setInterval(() => {
+      servers
+        .post('/api/worker/pool/heartbeat', { name, registration })
+        .catch((err: Error) => log.debug({ why: err.message }, 'no server took the heartbeat'))
+    }, HEARTBEAT_MS)
+    closers.push(async () => {
+      clearInterval(stream)
+      clearInterval(beat)
+    })
+    const health = await serveHealth(config, () => ({
+      status: stopping ? 'draining' : 'ok',
+      busy: flights.size,
+      slots,
+    }))
+    if (health !== undefined) closers.push(health.close)
+    log.info(
+      { slots, places, kinds: tools.kinds(), server: config.serverApiUrl },
+      'the worker takes commands',
+    )
+
+    async function drain(): Promise<void> {
+      stopping = true
+      for (const place of deliveries) place.stop()
+      log.info(
+        { busy: flights.size, grace_s: graceSeconds },
+        'the worker stops: what runs may end, nothing new is taken',
+      )
+      await within(graceSeconds * 1000, Promise.all(flights))
+      const rest = [...running]
+      for (const lease of rest) lease.abort(new CallAborted('stopping', 'the worker stops'))
+      await within(ABORT_MS, Promise.all(flights))
+      await leases
+        .release(rest)
+        .catch((err: Error) =>
+          log.warn({ why: err.message }, 'leases could not be handed back; they run out by themselves'),
+        )
+      await servers.post('/api/worker/pool/deregister', { name }).catch(() => undefined)
+    }
+
+    let closed: Promise<void> | undefined
+    return {
+      name,
+      kinds: tools.kinds(),
+      url: health?.url,
+      get busy() {
+        return flights.size
+      },
+      close() {
+        closed ??= (async () => {
+          await drain()
+          for (const closer of closers.splice(0).reverse()) await closer()
+          log.info('the worker has stopped')
+        })()
+        return closed
+      },
+    }
+  } catch (error) {
+    for (const closer of closers.reverse()) await closer()
+    throw error
+  }
+}
+
+/** Asks until a server answers; says so while none does. */
+async function untilServed(
+  ask: () => Promise<unknown>,
+  { patienceMs, log }: { patienceMs: number; log: Logger },
+): Promise<void> {
+  const until = Date.now() + patienceMs
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await ask()
+      return
+    } catch (error) {
+      if (!isUnreachable(error) || Date.now() >= until) throw error
+      log.warn({ attempt, why: (error as Error).message }, 'no server answers yet; trying again')
+      await new Promise((resolve) => setTimeout(resolve, Math.min(1000, 100 * attempt)))
+    }
+  }
+}
+
+/** Waits for an end, but no longer than so many milliseconds. */
+async function within(ms: number, ending: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([ending, over])
+  clearTimeout(timer)
+}
+
+async function serveHealth(
+  config: Config,
+  state: () => object,
+): Promise<{ url: string; close(): Promise<void> } | undefined> {
+  const { port } = config.worker
+  if (port === undefined) return undefined
+  const app = fastify({ logger: false })
+  app.get('/healthz', state)
+  app.get('/readyz', state)
+  try {
+    const url = await app.listen({ host: config.host, port })
+    return { url, close: () => app.close() }
+  } catch (cause) {
+    throw makeError('NOETL_ERR_PORT_TAKEN', [`${config.host}:${port}`, (cause as Error).message], { cause })
+  }
+}

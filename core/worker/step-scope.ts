@@ -1,0 +1,108 @@
+import type { LeasedCommand } from '../schemas/command.ts'
+import type { Json, JsonObject } from '../schemas/json.ts'
+import { makeScope } from '../template/scope.ts'
+import { type Scope, StepResult } from '../template/template.ts'
+
+/** Names that templates of one command see, and the values that `set` gave them so far. */
+export interface StepScope {
+  /** The scope with names of the moment laid over. */
+  with(extras: Readonly<Record<string, unknown>>): Scope
+  /** Applies rendered `set` values to their scopes. */
+  assign(values: JsonObject): void
+  /** Binds the result of a pipeline's item to its label and to `_prev`. */
+  bind(label: string, result: Json): void
+  /** `ctx` values assigned so far: they go back with the report. */
+  readonly assigned: JsonObject
+  /** Everything by name, for code that looks at it whole. */
+  all(): JsonObject
+}
+
+export function makeStepScope(command: LeasedCommand, now: () => string): StepScope {
+  const { context, iteration, body } = command
+  const ctx: JsonObject = { ...context.ctx }
+  const assigned: JsonObject = {}
+  const bound: Record<string, unknown> = {}
+  const results: JsonObject = {}
+  const iter: JsonObject =
+    iteration === null
+      ? {}
+      : {
+          [iteration.iterator]: iteration.item,
+          index: iteration.index,
+          _index: iteration.index,
+          _total: iteration.total,
+        }
+  const perRun: JsonObject = {}
+  const looped: Record<string, unknown> =
+    iteration === null
+      ? {}
+      : {
+          item: iteration.item,
+          loop_index: iteration.index,
+          loop: {
+            index: iteration.index,
+            first: iteration.index === 0,
+            last: iteration.index === iteration.total - 1,
+            length: iteration.total,
+          },
+          [iteration.iterator]: iteration.item,
+          iter,
+        }
+  const names = {
+    executionId: command.execution_id,
+    parentExecutionId: command.parent_execution_id,
+    ctxFirst: command.playbook.dialect === 'seed',
+    workload: () => context.workload,
+    ctxNames: () => Object.keys(ctx),
+    ctx: (name: string) => (Object.hasOwn(ctx, name) ? ctx[name] : undefined),
+    stepNames: () => Object.keys(context.steps),
+    step: (name: string) => (Object.hasOwn(context.steps, name) ? context.steps[name] : undefined),
+    previous: () => context.previous ?? undefined,
+    now,
+  }
+  return {
+    with: (extras) =>
+      makeScope(names, { ...command.args, ...looped, step: perRun, results, ...bound, ...extras }),
+    assign(values) {
+      for (const [key, value] of Object.entries(values)) {
+        const [scope, name] = splitKey(key)
+        if (scope === 'iter') iter[name] = value
+        else if (scope === 'step') perRun[name] = value
+        else if (scope === 'bare') bound[name] = value
+        // A single tool has no pipeline in which a bare name could be used: it is the execution's.
+        if (scope === 'ctx' || (scope === 'bare' && !body.pipeline)) {
+          ctx[name] = value
+          assigned[name] = value
+        }
+      }
+    },
+    bind(label, result) {
+      results[label] = result
+      bound[label] = new StepResult(result)
+      bound._prev = new StepResult(result)
+    },
+    assigned,
+    all: () => ({
+      ...ctx,
+      ...context.workload,
+      ...context.steps,
+      ...command.args,
+      ...(iteration === null ? {} : { [iteration.iterator]: iteration.item, iter }),
+      execution_id: command.execution_id,
+      parent_execution_id: command.parent_execution_id,
+      workload: context.workload,
+      ctx,
+      steps: context.steps,
+      job: { uuid: command.execution_id, execution_id: command.execution_id, id: command.execution_id },
+    }),
+  }
+}
+
+function splitKey(key: string): ['ctx' | 'iter' | 'step' | 'bare', string] {
+  const dot = key.indexOf('.')
+  const scope = dot < 0 ? '' : key.slice(0, dot)
+  const name = key.slice(dot + 1)
+  if (scope === 'ctx' || scope === 'vars') return ['ctx', name]
+  if (scope === 'iter' || scope === 'step') return [scope, name]
+  return ['bare', key]
+}
