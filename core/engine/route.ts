@@ -64,7 +64,7 @@ export function finishStep(turn: Turn, runId: string, error: CallError | null, f
   if (planned === undefined) return
   const result = ownResult(turn, runId)
   const lenient = turn.plan.playbook.onError === 'continue'
-  const extras = namesAfter(planned, result?.value, error, facts)
+  const extras = namesAfter(planned, result, error, facts)
   let failed = error
   let set: JsonObject = {}
   let arcs: { token: Token; set: JsonObject }[] = []
@@ -107,20 +107,28 @@ export function finishStep(turn: Turn, runId: string, error: CallError | null, f
   })
 }
 
+interface OwnResult {
+  at: string
+  /** Type of the event that holds it: what `event.name` is in arcs. */
+  told: string
+  value: Json
+}
+
 /** The result that this run told in this turn, if it has one: a step without tools has none. */
-function ownResult(turn: Turn, runId: string): { at: string; value: Json } | undefined {
+function ownResult(turn: Turn, runId: string): OwnResult | undefined {
   const event = turn.events.findLast((event) => event.node_id === runId && isResult(event))
-  return event && { at: event.event_id, value: event.result ?? null }
+  return event && { at: event.event_id, told: event.event_type, value: event.result ?? null }
 }
 
 function namesAfter(
   planned: StepPlan,
-  result: Json | undefined,
+  own: OwnResult | undefined,
   error: CallError | null,
   facts: CallFacts,
 ): Record<string, unknown> {
   const { step } = planned
-  const name = step.loop ? 'loop.done' : error === null ? 'call.done' : 'call.error'
+  const result = own?.value
+  const name = own?.told ?? (error === null ? 'call.done' : 'call.error')
   const output = outputOf({ result: result ?? null, error, ...facts })
   return {
     event: { name, step: step.name, payload: { result: result ?? null, error: error as unknown as Json } },

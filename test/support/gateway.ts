@@ -35,7 +35,14 @@ export interface Execution {
   result: unknown
   variables: Record<string, unknown>
   completed_steps: string[]
-  events: { event_type: string; node_name: string | null; result: unknown; current_index: number | null; error: string | null; worker_id: string | null }[]
+  events: {
+    event_type: string
+    node_name: string | null
+    result: unknown
+    current_index: number | null
+    error: string | null
+    worker_id: string | null
+  }[]
 }
 
 export async function testGateway(
@@ -83,7 +90,10 @@ export async function testGateway(
       until(
         `the end of execution ${executionId}`,
         async () => {
-          const execution = await client.request<Execution>('GET', `/api/v2/executions/${executionId}?page_size=1000`)
+          const execution = await client.request<Execution>(
+            'GET',
+            `/api/v2/executions/${executionId}?page_size=1000`,
+          )
           return execution.status === 'RUNNING' ? undefined : execution
         },
         { withinMs },

@@ -9,9 +9,12 @@ import type { Teardown } from './teardown.ts'
 const ROOT = fileURLToPath(new URL('../../.noetl', import.meta.url))
 
 /** A nats-server of the test's own with a fresh store, which can be killed and started again on its port. */
-export async function testNats(
-  t: Teardown,
-): Promise<{ url: string; stop(): Promise<void>; start(options?: { wipe?: boolean }): Promise<void>; kill(): Promise<void> }> {
+export async function testNats(t: Teardown): Promise<{
+  url: string
+  stop(): Promise<void>
+  start(options?: { wipe?: boolean }): Promise<void>
+  kill(): Promise<void>
+}> {
   const { path: binary } = await findNatsServer({ dir: ROOT })
   const storeDir = await mkdtemp(join(tmpdir(), 'noetl-test-nats-'))
   let server: LocalNats = await startNats({ binary, storeDir })

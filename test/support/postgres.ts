@@ -47,7 +47,8 @@ export async function ownServer(
   options: { settings?: Readonly<Record<string, string>> } = {},
 ): Promise<LocalPostgres & { restart(): Promise<void> }> {
   const dataDir = await mkdtemp(join(tmpdir(), 'noetl-test-postgres-'))
-  const start = (port?: number) => startPostgres({ dataDir, ...options, ...(port === undefined ? {} : { port }) })
+  const start = (port?: number) =>
+    startPostgres({ dataDir, ...options, ...(port === undefined ? {} : { port }) })
   let server = await start()
   t.teardown(async () => {
     await server.stop()

@@ -10,7 +10,8 @@ export async function until<T>(
     try {
       const value = await check()
       seen = value
-      if (value !== undefined && value !== null && value !== false) return value as NonNullable<Exclude<T, false>>
+      if (value !== undefined && value !== null && value !== false)
+        return value as NonNullable<Exclude<T, false>>
     } catch (error) {
       seen = error
       if (Date.now() > end) throw error
