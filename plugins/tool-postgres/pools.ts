@@ -78,7 +78,12 @@ function openPool(settings: Settings, limits: PoolLimits, log: ToolLog): pg.Pool
 function clientWithin(connectMs: number): typeof pg.Client {
   return class extends pg.Client {
     constructor(config?: pg.ClientConfig) {
-      super({ ...config, connectionTimeoutMillis: connectMs })
+      // The pool hides the password from enumeration, and so from the spread.
+      super({
+        ...config,
+        ...(config?.password === undefined ? {} : { password: config.password }),
+        connectionTimeoutMillis: connectMs,
+      })
     }
   }
 }

@@ -70,6 +70,18 @@ export async function ownServer(
   }
 }
 
+/** The fields of a `postgres` credential for a URL. */
+export function credentialOf(url: string): Record<string, string | number> {
+  const { hostname, port, username, password, pathname } = new URL(url)
+  return {
+    db_host: hostname,
+    db_port: Number(port),
+    db_user: username,
+    db_password: decodeURIComponent(password),
+    db_name: pathname.slice(1),
+  }
+}
+
 export function databaseUrl(server: string, name: string): string {
   const url = new URL(server)
   url.pathname = `/${name}`
