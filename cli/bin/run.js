@@ -1,16 +1,25 @@
 #!/usr/bin/env node
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-if (existsSync(new URL('../dist/commands', import.meta.url))) {
+const OLDEST = 22
+const here = fileURLToPath(new URL('.', import.meta.url))
+const built = existsSync(join(here, '../dist/commands'))
+const newEnough = Number(process.versions.node.split('.')[0]) >= OLDEST
+
+if (built && newEnough) {
   const { execute } = await import('@oclif/core')
   await execute({ dir: import.meta.url })
 } else {
-  // A checkout that was not built: the sources, by tsx.
-  const dev = fileURLToPath(new URL('./dev.js', import.meta.url))
-  const flags = ['--conditions=@noetl/source', `--import=${import.meta.resolve('tsx')}`]
-  const child = spawn(process.execPath, [...flags, dev, ...process.argv.slice(2)], { stdio: 'inherit' })
+  // A checkout that was not built runs its sources; one on an older Node runs on the one that it pins.
+  const node = newEnough ? process.execPath : pinnedNode()
+  const flags = built
+    ? [join(here, 'run.js')]
+    : ['--conditions=@noetl/source', `--import=${import.meta.resolve('tsx')}`, join(here, 'dev.js')]
+  const child = spawn(node, [...flags, ...process.argv.slice(2)], { stdio: 'inherit' })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
       // Ctrl-C reaches the child from the terminal; it decides when to end.
@@ -20,4 +29,17 @@ if (existsSync(new URL('../dist/commands', import.meta.url))) {
   child.on('exit', (code, signal) => {
     process.exitCode = code ?? (signal === 'SIGINT' ? 130 : 143)
   })
+}
+
+function pinnedNode() {
+  try {
+    const binary = join(dirname(createRequire(import.meta.url).resolve('node/package.json')), 'bin', 'node')
+    if (existsSync(binary)) return binary
+  } catch {
+    // Said below.
+  }
+  process.stderr.write(
+    `noetlctl needs Node ${OLDEST} or newer; this is ${process.versions.node}. Install a newer one: https://nodejs.org\n`,
+  )
+  process.exit(1)
 }
