@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import { Ajv, type ErrorObject } from 'ajv'
-import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { isNoetlError, makeError, type NoetlError } from '../errors.ts'
 import { isObject } from '../schemas/json.ts'
@@ -23,7 +23,7 @@ export async function makeApp(options: {
   const { log } = options
   const app = fastify({
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.maxBodyBytes,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 500 },
