@@ -46,7 +46,6 @@ export function makeStepScope(command: LeasedCommand, now: () => string): StepSc
             length: iteration.total,
           },
           [iteration.iterator]: iteration.item,
-          iter,
         }
   const names = {
     executionId: command.execution_id,
@@ -62,7 +61,7 @@ export function makeStepScope(command: LeasedCommand, now: () => string): StepSc
   }
   return {
     with: (extras) =>
-      makeScope(names, { ...command.args, ...looped, step: perRun, results, ...bound, ...extras }),
+      makeScope(names, { ...command.args, ...looped, iter, step: perRun, results, ...bound, ...extras }),
     assign(values) {
       for (const [key, value] of Object.entries(values)) {
         const [scope, name] = splitKey(key)
