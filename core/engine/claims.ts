@@ -17,8 +17,8 @@ import type { Plans } from './plans.ts'
  * memory where this server has seen the command issued, else from the events before it.
  */
 export interface Claims {
-  /** A lease, or the error that says why not. */
-  claim(wanted: Omit<Claim, 'event_id'>): Promise<LeasedCommand | NoetlError>
+  /** A lease; rejects with NOETL_ERR_COMMAND_CLAIMED or NOETL_ERR_COMMAND_SETTLED. */
+  claim(wanted: Omit<Claim, 'event_id'>): Promise<LeasedCommand>
   /** A command as it would be leased, without leasing it; undefined when it is settled or unknown. */
   look(commandId: string): Promise<LeasedCommand | undefined>
 }
@@ -36,24 +36,24 @@ export function makeClaims(parts: {
   const { pools, plans, leaseSeconds } = parts
   const lists = new Map<string, Json[]>()
 
-  const batcher = makeBatcher<Claim, LeasedCommand | NoetlError>({
+  const batcher = makeBatcher<Claim, LeasedCommand>({
     maxItems: 200,
     concurrency: 2,
     async run(claims) {
       const claimed = await claimCommands(pools.relaxed, claims, leaseSeconds)
-      const byId = new Map(claimed.map((row) => [row.queue_id, row]))
-      const missing = claims.filter((claim) => !byId.has(claim.queue_id))
+      const byToken = new Map(claimed.map((row) => [row.lease_token, row]))
+      const missing = claims.filter((claim) => !byToken.has(claim.token.toLowerCase()))
       const looks = missing.length === 0 ? [] : await lookAtCommands(pools.relaxed, missing)
       return Promise.all(
         claims.map(async (claim) => {
-          const row = byId.get(claim.queue_id)
+          const row = byToken.get(claim.token.toLowerCase())
           if (row !== undefined) return lease(row, claim).catch((error: Error) => error as NoetlError)
           return refusal(
             claim,
             looks.find((look) => look.queue_id === claim.queue_id),
           )
         }),
-      ) as Promise<(LeasedCommand | NoetlError)[]>
+      )
     },
   })
 
@@ -176,13 +176,15 @@ export function makeClaims(parts: {
 
   return {
     async claim(wanted) {
-      const answer = await batcher.add({ ...wanted, event_id: parts.newId() })
-      publish('noetl:claimed', {
-        worker_id: wanted.worker_id,
-        claimed: answer instanceof Error ? 0 : 1,
-        refused: answer instanceof Error ? 1 : 0,
-      })
-      return answer
+      const { worker_id } = wanted
+      try {
+        const command = await batcher.add({ ...wanted, event_id: parts.newId() })
+        publish('noetl:claimed', { worker_id, claimed: 1, refused: 0 })
+        return command
+      } catch (error) {
+        publish('noetl:claimed', { worker_id, claimed: 0, refused: 1 })
+        throw error
+      }
     },
     async look(commandId) {
       const row = await readCommand(pools.durable, commandId)

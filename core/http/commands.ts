@@ -24,15 +24,11 @@ export function leaseRoutes(app: FastifyInstance, parts: Parts, prefix: string):
     async (request) => {
       const { worker_id, leases } = request.body
       const results = await Promise.all(
-        leases.map(async (lease) => {
-          const answer = await parts.claims.claim({
-            execution_id: idText(lease.execution_id),
-            queue_id: idText(lease.command_id),
-            worker_id,
-            token: lease.token,
-          })
-          return answer instanceof Error ? refusal(answer) : { command: answer }
-        }),
+        leases.map(({ execution_id, command_id, token }) =>
+          parts.claims
+            .claim({ execution_id: idText(execution_id), queue_id: idText(command_id), worker_id, token })
+            .then((command) => ({ command }), refusal),
+        ),
       )
       return { results }
     },
@@ -95,14 +91,12 @@ export async function claimFor(
 ): Promise<LeasedCommand> {
   const hash = createHash('sha256').update(`${wanted.commandId}\0${wanted.workerId}`).digest('hex')
   const token = hash.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, '$1-$2-$3-$4-$5')
-  const answer = await parts.claims.claim({
+  return parts.claims.claim({
     execution_id: wanted.executionId,
     queue_id: wanted.commandId,
     worker_id: wanted.workerId,
     token,
   })
-  if (answer instanceof Error) throw answer
-  return answer
 }
 
 /** The command that an event is about: `payload.command_id` or `meta.command_id`, also as `<execution>:<step>:<id>`. */
@@ -128,7 +122,7 @@ function stored(lease: Static<typeof Lease>): { execution_id: string; queue_id: 
   return { execution_id: idText(lease.execution_id), queue_id: idText(lease.command_id), token: lease.token }
 }
 
-function refusal(error: Error): { error: JsonObject } {
+function refusal(error: unknown): { error: JsonObject } {
   if (!isNoetlError(error)) throw error
   const details = isObject(error.details) ? error.details : {}
   return { error: { code: error.code, message: error.message, ...details } }

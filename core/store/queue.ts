@@ -21,6 +21,8 @@ export interface Claimed {
   max_attempts: number
   lane: string
   pool: string
+  /** Whose claim it was, where several asked for one command at once. */
+  lease_token: string | null
   catalog_id: string
   path: string
   version: number
@@ -47,14 +49,14 @@ WITH want AS MATERIALIZED (
   FROM want w JOIN locked l USING (execution_id, queue_id)
   WHERE q.execution_id = w.execution_id AND q.queue_id = w.queue_id
   RETURNING q.execution_id, q.queue_id, q.node_id, q.node_name, q.attempt, q.max_attempts, q.lane, q.pool,
-            w.event_id, w.worker_id, l.again
+            q.lease_token, w.event_id, w.worker_id, l.again
 ), told AS (
   INSERT INTO noetl.event (execution_id, event_id, event_type, node_id, node_name, worker_id, meta)
   SELECT execution_id, event_id, 'command.claimed', node_id, node_name, worker_id,
          jsonb_build_object('command_id', queue_id::text, 'attempt', attempt)
   FROM claimed WHERE NOT again
 )
-SELECT c.execution_id, c.queue_id, c.node_id, c.node_name, c.attempt, c.max_attempts, c.lane, c.pool,
+SELECT c.execution_id, c.queue_id, c.node_id, c.node_name, c.attempt, c.max_attempts, c.lane, c.pool, c.lease_token,
        v.catalog_id, v.parent_execution_id, v.current_index, v.context, x.path, x.version
 FROM claimed c
 JOIN noetl.event v ON v.execution_id = c.execution_id AND v.event_id = c.queue_id
@@ -64,7 +66,7 @@ JOIN noetl.execution x ON x.execution_id = c.execution_id`
 export async function readCommand(pool: pg.Pool, commandId: string): Promise<Claimed | undefined> {
   const { rows } = await pool.query<Claimed>(
     `SELECT c.execution_id, c.queue_id, c.node_id, c.node_name, c.attempt, c.max_attempts, c.lane, c.pool,
-            v.catalog_id, v.parent_execution_id, v.current_index, v.context, x.path, x.version
+            c.lease_token, v.catalog_id, v.parent_execution_id, v.current_index, v.context, x.path, x.version
      FROM noetl.queue c
      JOIN noetl.event v ON v.execution_id = c.execution_id AND v.event_id = c.queue_id
      JOIN noetl.execution x ON x.execution_id = c.execution_id

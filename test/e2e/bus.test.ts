@@ -1,0 +1,97 @@
+import { connect } from 'nats'
+import t from 'tap'
+import { testGateway } from '../support/gateway.ts'
+import { until } from '../support/wait.ts'
+
+const gateway = await testGateway(t, { plugins: ['@noetl/tool-http'] })
+const connection = await connect({ servers: gateway.nats.url })
+t.teardown(() => connection.close())
+const manager = await connection.jetstreamManager()
+const SECOND = 1_000_000_000
+
+t.test('the stream is as clients of this protocol know it', async (t) => {
+  const { config } = await manager.streams.info('NOETL_COMMANDS')
+  t.match(config, { name: 'NOETL_COMMANDS', storage: 'file', retention: 'workqueue', max_age: 3600 * SECOND })
+  t.same(config.subjects, ['noetl.commands', 'noetl.commands.>'])
+})
+
+t.test(
+  'the consumer is durable, pulls, acknowledges explicitly, three deliveries, thirty seconds',
+  async (t) => {
+    const { config } = await manager.consumers.info('NOETL_COMMANDS', 'noetl-worker-pool')
+    t.match(config, {
+      durable_name: 'noetl-worker-pool',
+      filter_subject: 'noetl.commands',
+      ack_policy: 'explicit',
+      deliver_policy: 'all',
+      max_deliver: 3,
+      ack_wait: 30 * SECOND,
+      max_ack_pending: 100_000,
+    })
+    t.equal(config.deliver_subject, undefined)
+  },
+)
+
+const PLAYBOOK =
+  'metadata: {path: p}\nworkflow:\n- {step: start, tool: {kind: noop}, next: {arcs: [{step: end}]}}\n- {step: end, tool: {kind: noop}}'
+
+t.test(
+  'a notification carries ids, step and server, and is gone from the stream when its command is done',
+  async (t) => {
+    const heard: Record<string, string>[] = []
+    const subscription = connection.subscribe('noetl.commands', {
+      callback: (_error, message) => heard.push(message.json()),
+    })
+    await connection.flush()
+    const run = await gateway.run(PLAYBOOK)
+    t.equal(run.status, 'COMPLETED')
+    subscription.unsubscribe()
+    t.same(
+      heard.map((notification) => notification.step),
+      ['start', 'end'],
+    )
+    const [first] = heard
+    t.equal(first?.execution_id, run.execution_id)
+    t.equal(first?.server_url, gateway.server.url)
+    t.match(first, { queue_id: /^\d+$/, event_id: first?.queue_id ?? '', command_id: first?.queue_id ?? '' })
+    await until(
+      'an empty stream',
+      async () => (await manager.streams.info('NOETL_COMMANDS')).state.messages === 0,
+    )
+    const { num_ack_pending, num_redelivered } = await manager.consumers.info(
+      'NOETL_COMMANDS',
+      'noetl-worker-pool',
+    )
+    t.same([num_ack_pending, num_redelivered], [0, 0])
+  },
+)
+
+t.test('notifications that say nothing new or nothing at all do nothing', async (t) => {
+  const run = await gateway.run(PLAYBOOK)
+  const done = run.events.find((event) => event.event_type === 'call.done') as unknown as {
+    meta: { command_id: string }
+  }
+  const { command_id } = done.meta
+  for (const text of [
+    JSON.stringify({
+      execution_id: run.execution_id,
+      queue_id: command_id,
+      step: 'start',
+      server_url: gateway.server.url,
+    }),
+    JSON.stringify({ execution_id: '1', queue_id: '2', step: 'start', server_url: '' }),
+    JSON.stringify({ execution_id: 'x', queue_id: {}, step: 1 }),
+    'no json',
+    '',
+  ]) {
+    connection.publish('noetl.commands', text)
+  }
+  await connection.flush()
+  await until(
+    'an empty stream',
+    async () => (await manager.streams.info('NOETL_COMMANDS')).state.messages === 0,
+  )
+  const after = await gateway.ended(run.execution_id)
+  t.equal(after.events.length, run.events.length)
+  t.equal((await gateway.run(PLAYBOOK)).status, 'COMPLETED', 'the worker goes on')
+})
