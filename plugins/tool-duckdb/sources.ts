@@ -1,0 +1,32 @@
+import { type Json, type JsonObject, ToolError } from '@noetl/core'
+import type { DuckdbInput } from './input.ts'
+
+/** A text of SQL, and how messages name it when there are several. */
+export interface Source {
+  text: string
+  name: string
+}
+
+/** The texts that the step's fields hold, in order. Throws ToolError `schema` when there is no SQL. */
+export function findSources(fields: DuckdbInput): Source[] {
+  const field = (['command', 'query', 'commands'] as const).find((name) => (fields[name] ?? null) !== null)
+  if (field === undefined) {
+    throw new ToolError('schema', 'The duckdb tool needs SQL in "command", "query" or "commands".')
+  }
+  const given = fields[field]!
+  const texts = typeof given === 'string' ? [given] : given
+  if (texts.every((text) => text.trim() === '')) {
+    throw new ToolError('schema', `"${field}" is empty: the duckdb tool needs SQL in it.`)
+  }
+  return texts.map((text, index) => {
+    // DuckDB would end the text there, and run the half of it.
+    if (text.includes('\0')) throw new ToolError('schema', 'SQL cannot hold the character U+0000.')
+    return { text, name: typeof given === 'string' ? '' : `${field}[${index}] ` }
+  })
+}
+
+/** The values that `params` or `parameters` bind; null when there are none. */
+export function findValues(fields: DuckdbInput): Json[] | JsonObject | null {
+  const given = (fields.params ?? fields.parameters ?? null) as Json[] | JsonObject | null
+  return given === null || Object.keys(given).length === 0 ? null : given
+}
