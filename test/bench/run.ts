@@ -115,9 +115,10 @@ workflow:
 
   // Costs of a step: differences of counters over chains, with nothing else going on but upkeep. The end is
   // looked for seldom, for looking is a commit too.
+  await settled()
   const before = await counters(db)
   const ids = await Promise.all(Array.from({ length: 5 }, () => cluster.execute(noopChain)))
-  await new Promise((resolve) => setTimeout(resolve, 4000))
+  await settled()
   const { rows } = await db.query(
     'SELECT DISTINCT status FROM noetl.execution WHERE execution_id = ANY($1)',
     [ids],
@@ -131,6 +132,11 @@ workflow:
   )
   show('WAL per step', `${((after.wal - before.wal) / steps / 1024).toFixed(1)} kB`)
   show('events per step', ((after.events - before.events) / steps).toFixed(2))
+}
+
+/** A backend tells its counts when it has been idle for ten seconds. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 12_000))
 }
 
 async function counters(db: pg.Client): Promise<{ commits: number; wal: number; events: number }> {
