@@ -22,3 +22,11 @@ export function boundList(length: number): void {
 export function isExhaustion(error: unknown): error is RangeError {
   return error instanceof RangeError && /call stack|string length/i.test(error.message)
 }
+
+/** Adds the line to a message, once: the innermost piece that failed is the place. */
+export function located(error: unknown, source: string, at: number): unknown {
+  if (error instanceof Error && !/ \(line \d+\)$/.test(error.message)) {
+    error.message += ` (line ${source.slice(0, at).split('\n').length})`
+  }
+  return error
+}

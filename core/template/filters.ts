@@ -1,3 +1,4 @@
+import { parseJson } from '../schemas/json.ts'
 import type { Args } from './calls.ts'
 import { toFraction, toWhole } from './convert.ts'
 import { boundText, fail } from './failure.ts'
@@ -25,7 +26,7 @@ const escapeHtml: Filter = (value) => {
 }
 const fromjson: Filter = (value) => {
   try {
-    return JSON.parse(toText(value)) as unknown
+    return parseJson(toText(value))
   } catch (error) {
     return fail(`the text is not JSON: ${(error as Error).message}`)
   }

@@ -1,5 +1,5 @@
 import { type Expression, Parser } from './expression.ts'
-import { fail } from './failure.ts'
+import { fail, located } from './failure.ts'
 import { LIMITS } from './limits.ts'
 import { cut, type Piece } from './tokens.ts'
 
@@ -136,12 +136,4 @@ function last(rest: Parser): Expression {
   const expression = rest.expression()
   rest.end()
   return expression
-}
-
-/** Adds the line to a message, once: the innermost piece that failed is the place. */
-function located(error: unknown, source: string, at: number): unknown {
-  if (error instanceof Error && !/ \(line \d+\)$/.test(error.message)) {
-    error.message += ` (line ${source.slice(0, at).split('\n').length})`
-  }
-  return error
 }

@@ -1,4 +1,4 @@
-import { fail } from './failure.ts'
+import { fail, located } from './failure.ts'
 
 /** A word of an expression. `at` is its offset in the template. */
 export type Token =
@@ -62,13 +62,21 @@ export function cut(source: string): Piece[] {
     }
     const close = open[0] === '{{' ? '}}' : '%}'
     const skip = source[at + 2] === '-' || (open[0] === '{%' && source[at + 2] === '+') ? 3 : 2
-    const { tokens, end } = tokenise(source, at + skip, close)
+    const { tokens, end } = locating(source, at, () => tokenise(source, at + skip, close))
     pieces.push({ kind: close === '}}' ? 'output' : 'statement', tokens, at })
     trimNext = source[end - 3] === '-'
     from = end
   }
   text(source.slice(from), false)
   return pieces
+}
+
+function locating<T>(source: string, at: number, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw located(error, source, at)
+  }
 }
 
 /** Reads words up to `close` outside all brackets (or to the end of the text when `close` is null). */
