@@ -1,0 +1,39 @@
+import { readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+const folder = fileURLToPath(new URL('../../cli/commands', import.meta.url))
+
+/** Commands with their arguments and flags. A change here is a change that users see: say so in the changelog. */
+const SURFACE: Record<string, string> = {
+  dev: '--database-url --host --port --nats-url --data-dir --log-level --token --slots --once --samples',
+  execute: 'path --server --token --payload --set --version --watch --wait --timeout --full --json',
+  'execution events': 'id --server --token --type --since --limit --page --json',
+  'execution list': '--server --token --path --status --limit --offset --json',
+  'execution show': 'id --server --token --full --json',
+  'execution watch': 'id --server --token --timeout --full --json',
+  'playbook list': '--server --token --all --json',
+  'playbook register': 'files --server --token --recursive --json',
+  'playbook show': 'path --server --token --version --json',
+  'playbook validate': 'files --recursive --json',
+  'server start': '--database-url --host --port --nats-url --data-dir --log-level',
+  setup: '--database-url --nats-url --data-dir --log-level --lanes --pool --json',
+  'worker start':
+    '--server --token --nats-url --data-dir --log-level --v2 --name --pool --lanes --slots --host --health-port',
+}
+
+t.test('noetlctl: commands, arguments and flags are these', async (t) => {
+  const found: Record<string, string> = {}
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.ts')) continue
+    const command = (await import(`${folder}/${file}`)).default
+    const words = [
+      ...Object.keys(command.args ?? {}),
+      ...Object.keys(command.flags).map((flag) => `--${flag}`),
+    ]
+    if (command.enableJsonFlag) words.push('--json')
+    found[file.slice(0, -3).replace('/', ' ')] = words.join(' ')
+    t.ok(command.summary?.length > 10, `${file} has a summary`)
+  }
+  t.same(found, SURFACE)
+})
