@@ -1,6 +1,6 @@
 // Runs lint, types and all tests, on one Postgres that all test files share, each in a database of its own.
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -33,6 +33,8 @@ async function check(name: string, script: string, args: string[]): Promise<void
 
 async function runTests(): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), 'noetl-test-shared-'))
+  // As root, Postgres runs as another user, who must get through.
+  await chmod(dataDir, 0o755)
   const postgres = await startPostgres({ dataDir })
   try {
     const args = ['run', '--reporter=tap', '--disable-coverage', '--allow-empty-coverage', ...files]

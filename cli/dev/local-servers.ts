@@ -27,12 +27,12 @@ export async function startLocalServers(options: {
   try {
     let { databaseUrl, natsUrl } = options
     if (databaseUrl === undefined) {
-      const folder = join(dataDir, 'postgres')
-      const kept = existsSync(join(folder, 'data'))
-      const postgres = await startPostgres({ dataDir: folder })
+      const postgres = await startPostgres({ dataDir: join(dataDir, 'postgres') })
       started.push(postgres)
       databaseUrl = postgres.url
-      say(`Postgres runs on port ${postgres.port}, ${kept ? 'with the data of before' : `data in ${folder}`}`)
+      say(
+        `Postgres runs on port ${postgres.port}, ${postgres.kept ? 'with the data of before' : `data in ${postgres.data}`}`,
+      )
     } else say('Postgres is the one that DATABASE_URL names')
     if (natsUrl === undefined) {
       const { path: binary, how } = await findNatsServer({ dir: dataDir, say })

@@ -14,6 +14,10 @@ export interface LocalPostgres {
   url: string
   port: number
   pid: number
+  /** Where its data is. */
+  data: string
+  /** The data was there before. */
+  kept: boolean
   stop(): Promise<void>
   /** For tests of crashes. */
   kill(signal: NodeJS.Signals): void
@@ -34,6 +38,7 @@ export async function startPostgres(options: {
 }): Promise<LocalPostgres> {
   const home = await findHome(resolve(options.dataDir), nativeFolder())
   const data = join(home.dir, 'data')
+  const kept = existsSync(join(data, 'PG_VERSION'))
   const password = await initialise(home, data)
   const settings = {
     listen_addresses: '127.0.0.1',
@@ -59,7 +64,7 @@ export async function startPostgres(options: {
     const url = `postgresql://noetl:${password}@127.0.0.1:${port}/noetl`
     try {
       await untilReady(child, url)
-      return { url, port, pid: child.pid, stop: () => child.stop(), kill: child.kill }
+      return { url, port, pid: child.pid, data, kept, stop: () => child.stop(), kill: child.kill }
     } catch (error) {
       await child.stop()
       if (!options.port && attempt < 3 && /could not bind|Address already in use/.test(child.output()))

@@ -1,6 +1,6 @@
 // Prints what the gateway costs on this machine: latencies, throughput, and commits and WAL per step. Not a test:
 // machines are noisy, so read the figures of one run against each other. `npm run bench`.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -9,6 +9,7 @@ import { testCluster } from '../support/cluster.ts'
 
 const teardowns: (() => unknown)[] = []
 const dataDir = await mkdtemp(join(tmpdir(), 'noetl-bench-'))
+await chmod(dataDir, 0o755)
 const postgres = await startPostgres({ dataDir })
 process.env.NOETL_TEST_POSTGRES_URL = postgres.url
 try {

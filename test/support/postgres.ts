@@ -1,10 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import pg from 'pg'
 import { type LocalPostgres, startPostgres } from '../../cli/local/postgres.ts'
 import { migrate } from '../../core/store/migrate.ts'
+import { testFolder } from './folder.ts'
 import type { Teardown } from './teardown.ts'
 
 const TEMPLATE = 'noetl_template'
@@ -46,18 +44,19 @@ export async function ownServer(
   t: Teardown,
   options: { settings?: Readonly<Record<string, string>> } = {},
 ): Promise<LocalPostgres & { restart(): Promise<void> }> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'noetl-test-postgres-'))
+  const dataDir = await testFolder(t, 'postgres')
   const start = (port?: number) =>
     startPostgres({ dataDir, ...options, ...(port === undefined ? {} : { port }) })
   let server = await start()
   t.teardown(async () => {
     await server.stop()
-    await rm(dataDir, { recursive: true, force: true })
   })
   const { url, port } = server
   return {
     url,
     port,
+    data: server.data,
+    kept: false,
     get pid() {
       return server.pid
     },
