@@ -47,9 +47,10 @@ export interface Execution {
 
 export async function testGateway(
   t: Teardown,
-  options: { env?: Record<string, string>; plugins?: string[]; worker?: boolean } = {},
+  options: { env?: Record<string, string>; plugins?: string[]; worker?: boolean; databaseUrl?: string } = {},
 ): Promise<Gateway> {
-  const [{ url: databaseUrl }, nats] = await Promise.all([testDatabase(t), testNats(t)])
+  const nats = await testNats(t)
+  const databaseUrl = options.databaseUrl ?? (await testDatabase(t)).url
   const env = {
     DATABASE_URL: databaseUrl,
     NATS_URL: nats.url,

@@ -81,7 +81,7 @@ const FAULTS: [string, string, string, Partial<Fault>][] = [
   ],
   [
     'an arc to nowhere',
-    one('next: {arcs: [{step: edn}]}') + '  - step: end',
+    `${one('next: {arcs: [{step: edn}]}')}  - step: end`,
     'step "start" leads to "edn", which is no step',
     { line: 6, suggestion: 'end', path: 'workflow[0].next.arcs[0].step' },
   ],
@@ -180,7 +180,7 @@ t.test('faults: all are told at once, in a message and as data', async (t) => {
 
 t.test('warnings: unknown keys, steps that nothing leads to, templates that do not parse', async (t) => {
   const { warnings } = compilePlaybook(
-    one('nxt: end\n    tool: {kind: noop, result: "{{ a b }}"}') + '  - step: lost',
+    `${one('nxt: end\n    tool: {kind: noop, result: "{{ a b }}"}')}  - step: lost`,
     { toolKinds: KINDS },
   )
   t.match(warnings, [
