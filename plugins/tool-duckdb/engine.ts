@@ -63,7 +63,7 @@ export function openEngine(options: DuckdbToolOptions): Engine {
 
   return {
     async run(fields, call) {
-      const sources = findSources(fields)
+      const sources = await findSources(fields, call)
       const seconds = Number(fields.timeout ?? fields.timeout_seconds ?? DEFAULT_TIMEOUT_SECONDS)
       const stop = stopOf(call, { seconds, closing: closing.signal })
       try {

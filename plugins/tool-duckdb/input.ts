@@ -1,3 +1,4 @@
+import { Script } from '@noetl/core'
 import { type Static, type TSchema, Type } from 'typebox'
 
 const maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
@@ -25,6 +26,7 @@ export const input = Type.Object(
     command: maybe(sql),
     query: maybe(sql),
     commands: maybe(sql),
+    script: maybe(Script),
     params: maybe(values),
     parameters: maybe(values),
     auth: maybe(Type.Union([Type.String({ description: 'Alias of a postgres credential' }), named])),

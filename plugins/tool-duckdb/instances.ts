@@ -38,17 +38,35 @@ export function openInstances(limits: InstanceLimits): Instances {
   const files = new Map<string, Open>()
   let spare: Promise<DuckDBInstance> | undefined
 
-  const create = (path: string) =>
-    DuckDBInstance.create(path, {
-      memory_limit: limits.memoryLimit,
-      max_temp_directory_size: limits.spillLimit,
-      threads: String(limits.threads),
-      autoinstall_known_extensions: 'false',
-    })
+  const settings = {
+    memory_limit: limits.memoryLimit,
+    max_temp_directory_size: limits.spillLimit,
+    threads: String(limits.threads),
+    autoinstall_known_extensions: 'false',
+  }
+
+  /**
+   * By way of the process's cache: another tool of this worker may have the file open, and two instances on
+   * one file destroy it. The cache takes one set of options for a file, so they are set afterwards.
+   */
+  async function openFile(path: string): Promise<DuckDBInstance> {
+    const instance = await DuckDBInstance.fromCache(path)
+    try {
+      const connection = await instance.connect()
+      for (const [name, value] of Object.entries(settings)) {
+        await connection.run(`SET GLOBAL ${name} = '${value.replaceAll("'", "''")}'`)
+      }
+      connection.closeSync()
+      return instance
+    } catch (error) {
+      instance.closeSync()
+      throw error
+    }
+  }
 
   async function inMemory(): Promise<Lent> {
-    const making = spare ?? create(':memory:')
-    spare = create(':memory:')
+    const making = spare ?? DuckDBInstance.create(':memory:', settings)
+    spare = DuckDBInstance.create(':memory:', settings)
     spare.catch(() => {
       spare = undefined
     })
@@ -66,7 +84,7 @@ export function openInstances(limits: InstanceLimits): Instances {
   }
 
   async function inFile(path: string): Promise<Lent> {
-    const open = files.get(path) ?? { instance: create(path), users: 0 }
+    const open = files.get(path) ?? { instance: openFile(path), users: 0 }
     files.set(path, open)
     clearTimeout(open.idle)
     open.users += 1

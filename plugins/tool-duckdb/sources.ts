@@ -1,4 +1,4 @@
-import { type Json, type JsonObject, ToolError } from '@noetl/core'
+import { type Json, type JsonObject, loadScript, type ToolCall, ToolError } from '@noetl/core'
 import type { DuckdbInput } from './input.ts'
 
 /** A text of SQL, and how messages name it when there are several. */
@@ -8,12 +8,8 @@ export interface Source {
 }
 
 /** The texts that the step's fields hold, in order. Throws ToolError `schema` when there is no SQL. */
-export function findSources(fields: DuckdbInput): Source[] {
-  const field = (['command', 'query', 'commands'] as const).find((name) => (fields[name] ?? null) !== null)
-  if (field === undefined) {
-    throw new ToolError('schema', 'The duckdb tool needs SQL in "command", "query" or "commands".')
-  }
-  const given = fields[field]!
+export async function findSources(fields: DuckdbInput, call: ToolCall): Promise<Source[]> {
+  const { field, given } = await findText(fields, call)
   const texts = typeof given === 'string' ? [given] : given
   if (texts.every((text) => text.trim() === '')) {
     throw new ToolError('schema', `"${field}" is empty: the duckdb tool needs SQL in it.`)
@@ -23,6 +19,18 @@ export function findSources(fields: DuckdbInput): Source[] {
     if (text.includes('\0')) throw new ToolError('schema', 'SQL cannot hold the character U+0000.')
     return { text, name: typeof given === 'string' ? '' : `${field}[${index}] ` }
   })
+}
+
+async function findText(
+  fields: DuckdbInput,
+  call: ToolCall,
+): Promise<{ field: string; given: string | string[] }> {
+  for (const field of ['command', 'query', 'commands'] as const) {
+    const given = fields[field] ?? null
+    if (given !== null) return { field, given }
+  }
+  if (fields.script) return { field: 'script', given: await loadScript(fields.script, call) }
+  throw new ToolError('schema', 'The duckdb tool needs SQL in "command", "query", "commands" or "script".')
 }
 
 /** The values that `params` or `parameters` bind; null when there are none. */

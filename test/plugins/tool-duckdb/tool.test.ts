@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CallAborted, type Json, type JsonObject, type ToolCall } from '@noetl/core'
@@ -174,6 +174,42 @@ t.test('duckdb file: calls share it, side by side, and it is there for the next 
     ),
     { rows: [{ s: 45 }] },
   )
+})
+
+t.test('duckdb file: two tools of one process have it open at once and see the same', async (t) => {
+  const [one, other] = [own(t, { memoryLimit: '500MiB' }), own(t, { threads: 1 })]
+  const database = 'both.duckdb'
+  await one.run({ database, command: 'CREATE TABLE n (x int)' }, toolCall())
+  for (const [x, tool] of [one, other, one, other].entries())
+    await tool.run({ database, query: 'INSERT INTO n VALUES ($x)', input: { x } }, toolCall())
+  for (const tool of [one, other])
+    t.match(await tool.run({ database, query: 'SELECT sum(x)::int AS s FROM n' }, toolCall()), {
+      rows: [{ s: 6 }],
+    })
+})
+
+t.test('duckdb file: it is opened within the limits of the tool', async (t) => {
+  const tool = own(t, { memoryLimit: '512MiB', spillLimit: '1GiB', threads: 1 })
+  const query = `SELECT current_setting('memory_limit') AS memory, current_setting('threads')::int AS threads,
+    current_setting('max_temp_directory_size') AS spill, current_setting('autoinstall_known_extensions') AS install`
+  const seen = { memory: '512.0 MiB', threads: 1, spill: '1.0 GiB', install: false }
+  for (const fields of [{ query }, { query, database: 'limits.duckdb' }])
+    t.match(await tool.run(fields, toolCall()), { rows: [seen] })
+})
+
+t.test('duckdb script: SQL from elsewhere runs as it is, named in errors as the script', async (t) => {
+  const path = join(dataDir, 'totals.sql')
+  await writeFile(path, "CREATE TABLE a (x varchar);\nINSERT INTO a VALUES ('{{ x }}');\nSELECT x FROM a")
+  t.match(await run({ script: { uri: path } }), { rows: [{ x: '{{ x }}' }], command_1: { row_count: 1 } })
+  t.match(
+    await run({ script: { source: { type: 'inline', code: 'SELECT $n::int AS n' } }, input: { n: 3 } }),
+    {
+      rows: [{ n: 3 }],
+    },
+  )
+  t.match(await run({ query: 'SELECT 1 AS n', script: { uri: `${path}.no` } }), { rows: [{ n: 1 }] })
+  t.match(await fail({ script: { uri: `${path}.no` } }), { kind: 'not_found' })
+  t.match(await fail({ script: { source: { code: ' ' } } }), { kind: 'schema', message: /"script" is empty/ })
 })
 
 t.test('duckdb file: one that cannot be opened is told', async (t) => {
