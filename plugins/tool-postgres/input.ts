@@ -1,3 +1,4 @@
+import { Script } from '@noetl/core'
 import { type Static, type TSchema, Type } from 'typebox'
 
 const maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
@@ -22,14 +23,7 @@ export const input = Type.Object(
     command: maybe(sql),
     query: maybe(sql),
     commands: maybe(sql),
-    script: maybe(
-      Type.Object({
-        uri: Type.Optional(Type.String()),
-        source: Type.Optional(
-          Type.Object({ type: Type.Optional(Type.String()), code: Type.Optional(Type.String()) }),
-        ),
-      }),
-    ),
+    script: maybe(Script),
     params: maybe(Type.Union([Type.Array(Type.Unknown(), { description: 'Values of $1, $2, ...' }), named])),
     timeout: maybe(seconds),
     timeout_seconds: maybe(seconds),

@@ -1,6 +1,4 @@
-import { readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
-import { type Json, ToolError } from '@noetl/core'
+import { type Json, loadScript, type ToolCall, ToolError } from '@noetl/core'
 import type { PostgresInput } from './input.ts'
 import { type Statement, splitStatements } from './split-statements.ts'
 
@@ -11,8 +9,10 @@ export interface Placed extends Statement {
 }
 
 /** The statements that the step's fields hold, in order. Throws ToolError `schema` when they do not fit together. */
-export async function findStatements(fields: PostgresInput): Promise<Placed[]> {
-  const given = fields.command ?? fields.query ?? fields.commands ?? (await scriptText(fields.script))
+export async function findStatements(fields: PostgresInput, call: ToolCall): Promise<Placed[]> {
+  const { script } = fields
+  const given =
+    fields.command ?? fields.query ?? fields.commands ?? (script ? await loadScript(script, call) : null)
   if (given === null) {
     throw new ToolError(
       'schema',
@@ -40,23 +40,6 @@ function valuesOf(params: PostgresInput['params']): readonly Json[] | null {
   if (Array.isArray(params)) return params.length === 0 ? null : (params as Json[])
   if (Object.keys(params).length === 0) return null
   throw new ToolError('schema', '"params" must be a list: its values are bound to $1, $2, ... in order.')
-}
-
-async function scriptText(script: PostgresInput['script']): Promise<string | null> {
-  if (script === undefined || script === null) return null
-  const type = script.source?.type ?? (script.source?.code === undefined ? 'file' : 'inline')
-  if (type === 'inline') return script.source?.code ?? ''
-  if (type !== 'file') {
-    throw new ToolError('schema', `The postgres tool reads a script of type inline or file, not "${type}".`)
-  }
-  const uri = script.uri ?? ''
-  try {
-    return await readFile(uri.startsWith('file:') ? fileURLToPath(uri) : uri, 'utf8')
-  } catch (cause) {
-    throw new ToolError('not_found', `The script "${uri}" cannot be read: ${(cause as Error).message}`, {
-      cause,
-    })
-  }
 }
 
 /** The line, from 1, at which a statement failed: of the server's position in it, or of its first word. */

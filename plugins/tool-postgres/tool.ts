@@ -39,7 +39,7 @@ export function postgresTool(options: PostgresToolOptions = {}): Tool<typeof inp
     textFields: ['command', 'query', 'commands'],
     effect: 'unsafe',
     async run(fields, call) {
-      const statements = await findStatements(fields)
+      const statements = await findStatements(fields, call)
       const settings = await findSettings(fields, (alias) => call.credentials(alias))
       const seconds = Number(fields.timeout ?? fields.timeout_seconds ?? DEFAULT_TIMEOUT_SECONDS)
       return sessions.within({ settings, seconds, call }, (session) =>

@@ -1,3 +1,4 @@
+import { Script } from '@noetl/core'
 import { type Static, Type } from 'typebox'
 
 const maybe = <T extends Parameters<typeof Type.Optional>[0]>(schema: T) =>
@@ -9,10 +10,13 @@ const seconds = Type.Union([
   Type.String({ pattern: '^[0-9]+([.][0-9]+)?$' }),
 ])
 
-/** The fields of a python step. */
+/** The fields of a python step. A field that renders to null counts as not given. */
 export const input = Type.Object(
   {
-    code: Type.String({ minLength: 1, description: 'Statements, a body with return, or def main(...)' }),
+    code: maybe(
+      Type.String({ minLength: 1, description: 'Statements, a body with return, or def main(...)' }),
+    ),
+    script: maybe(Script),
     libs: maybe(
       Type.Union([
         Type.Record(

@@ -4,6 +4,7 @@ import {
   defineTool,
   type Json,
   type JsonObject,
+  loadScript,
   type Tool,
   type ToolCall,
   ToolError,
@@ -47,12 +48,13 @@ export function pythonTool(options: PythonToolOptions = {}): Tool<typeof input, 
 
   async function run(fields: PythonInput, call: ToolCall): Promise<Json> {
     call.signal.throwIfAborted()
+    const code = await codeOf(fields, call)
     const interpreter = await pool.take(call.signal)
     const frame = {
-      code: fields.code,
+      code,
       args: fields.input ?? {},
       libs: fields.libs ?? null,
-      context: /\b(context|variables)\b/.test(fields.code) ? call.context() : null,
+      context: /\b(context|variables)\b/.test(code) ? call.context() : null,
       maxResult: maxResultBytes,
       maxLog: maxLogCharacters,
     }
@@ -80,6 +82,13 @@ export function pythonTool(options: PythonToolOptions = {}): Tool<typeof input, 
     run,
     close: () => pool.close(),
   })
+}
+
+/** The code itself, or read from where `script` says. */
+async function codeOf({ code, script }: PythonInput, call: ToolCall): Promise<string> {
+  const text = code ?? (script ? await loadScript(script, call) : '')
+  if (text.trim() !== '') return text
+  throw new ToolError('schema', 'The python tool needs code in "code", or in what "script" names.')
 }
 
 /** Sends the call; when its time is up or its signal aborts, kills the process with all that it started. */

@@ -1,4 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -111,10 +112,27 @@ t.test('input: a script is read inline, from a path and from a file URL', async 
   t.match(await run({ script: { uri: path, source: { type: 'file' } } }), { rows: [{ a: 7 }] })
   t.match(await run({ script: { uri: pathToFileURL(path).href } }), { rows: [{ a: 7 }] })
   t.match(await toolFailure(run({ script: { uri: `${path}.no` } })), { kind: 'not_found' })
-  t.match(await toolFailure(run({ script: { uri: 'gs://a/b', source: { type: 'gcs' } } })), {
-    kind: 'schema',
-  })
 })
+
+t.test(
+  'input: a script comes over http too, with a credential, and its templates are not evaluated',
+  async (t) => {
+    const server = createHttpServer((request, response) => {
+      if (request.headers.authorization !== 'Bearer t0ken') response.writeHead(401).end()
+      else response.end("SELECT '{{ name }}' AS a")
+    }).listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    t.teardown(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    const uri = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a.sql`
+    const { run } = open(t)
+    const auth = { type: 'bearer', token: 't0ken' }
+    t.match(await run({ script: { uri, source: { type: 'http', auth } } }), { rows: [{ a: '{{ name }}' }] })
+    t.match(await toolFailure(run({ script: { uri } })), { kind: 'auth', status: 401 })
+  },
+)
 
 t.test('params: bound to the one statement, never put into its text', async (t) => {
   const { run } = open(t)

@@ -1,7 +1,10 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { CallAborted, type Json, type JsonObject, type Tool } from '@noetl/core'
 import { conformanceCases } from '@noetl/core/conformance'
 import t from 'tap'
 import { type PythonToolOptions, pythonTool } from '../../../plugins/tool-python/tool.ts'
+import { testFolder } from '../../support/folder.ts'
 import { toolCall, toolFailure } from '../../support/tool-call.ts'
 import { until } from '../../support/wait.ts'
 
@@ -138,6 +141,28 @@ t.test('python libs: aliases, from-imports and lists become imports', async (t) 
   )
   t.equal(await run('result = os.path.join("a", "b")', {}, { libs: ['os', 'json'] }), 'a/b')
   t.match(await fail('result = 1', {}, { libs: { x: 'no_such_module' } }), { code: 'ModuleNotFoundError' })
+})
+
+t.test('python script: code from a file or inline runs as the code would', async (t) => {
+  const folder = await testFolder(t, 'python-script')
+  const uri = join(folder, 'sum.py')
+  await writeFile(uri, 'def main(a, b):\n    return [a + b, "{{ not rendered }}"]')
+  const go = (fields: JsonObject) => shared.run(fields, toolCall())
+  t.same(await go({ script: { uri, source: { type: 'file' } }, input: { a: 1, b: 2 } }), [
+    3,
+    '{{ not rendered }}',
+  ])
+  t.equal(await go({ script: { source: { code: 'result = a' } }, input: { a: 1 } }), 1)
+  t.equal(await go({ code: 'result = 2', script: { uri: `${uri}.no` } }), 2)
+  t.match(await toolFailure(go({ script: { uri: `${uri}.no` } })), { kind: 'not_found' })
+  t.match(await toolFailure(go({ script: { source: { code: '\n' } } })), { kind: 'schema' })
+  t.match(await toolFailure(go({})), { kind: 'schema', message: /"code", or in what "script" names/ })
+})
+
+t.test('python script: one that names the context is given it', async (t) => {
+  const call = toolCall({ context: () => ({ execution_id: '42' }) })
+  const script = { source: { code: 'result = context["execution_id"]' } }
+  t.equal(await shared.run({ script }, call), '42')
 })
 
 t.test('python context: given to code that names it, with its values', async (t) => {
