@@ -24,7 +24,7 @@ export interface Facts {
     command_id: string
     step: string
     kind: string
-    status?: 'ok' | 'error' | 'aborted'
+    status?: 'ok' | 'error' | 'waiting' | 'aborted'
     seconds?: number
   }
 }

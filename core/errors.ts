@@ -41,6 +41,12 @@ export const ERRORS = {
   NOETL_ERR_EXECUTION_NOT_FOUND: ['There is no execution %s. List them with: noetlctl execution list', 404],
   NOETL_ERR_EXECUTION_FINISHED: ['Execution %s is %s; it takes no more events.', 409],
   NOETL_ERR_EXECUTION_FINALIZED: ['%s', 409],
+  NOETL_ERR_EXECUTION_DEPTH: [
+    'Playbook %s would be the %sth execution that waits for another; more than %s look like a ring.',
+    422,
+  ],
+  NOETL_ERR_EXECUTION_CHILD: ['Execution %s of playbook %s, which this step waits for, %s.', 500],
+  NOETL_ERR_RESULT_NOT_FOUND: ['There is no result %s.', 404],
   NOETL_ERR_WORKER_NOT_FOUND: ['No worker is registered as %s; register it first.', 404],
   NOETL_ERR_COMMAND_NOT_FOUND: ['There is no command %s.', 404],
   NOETL_ERR_COMMAND_CLAIMED: ['Command %s runs on worker %s until its lease ends.', 409],

@@ -5,6 +5,7 @@ import { connectBus } from './bus/bus.ts'
 import type { Place } from './bus/streams.ts'
 import { publish } from './channels.ts'
 import type { Config } from './config.ts'
+import { makeChildren } from './engine/children.ts'
 import { makeClaims } from './engine/claims.ts'
 import { makeEngine } from './engine/engine.ts'
 import { makePlans } from './engine/plans.ts'
@@ -26,6 +27,7 @@ import type { Waiting } from './store/queue.ts'
 import { kindsOfWorkers } from './store/workers.ts'
 import { discoverPlugins, kindsOf } from './tools/host.ts'
 import { announceDuty } from './upkeep/announce.ts'
+import { childrenDuty } from './upkeep/children.ts'
 import { giveUpDuty } from './upkeep/give-up.ts'
 import { rescueDuty } from './upkeep/rescue.ts'
 import { stalledDuty } from './upkeep/stalled.ts'
@@ -98,6 +100,7 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
         giveUpDuty(parts),
         announceDuty({ ...parts, afterSeconds: config.reannounceSeconds }),
         stalledDuty(parts),
+        childrenDuty(parts),
         streamDuty({ bus, pools, places: PLACES }),
       ],
       log,
@@ -137,7 +140,16 @@ async function makeParts(
     }
     if (commands.length > 0) publish('noetl:announced', { count: commands.length, again })
   }
-  const engine = makeEngine({ pools, plans, newId, log, announce })
+  const engine = makeEngine({
+    pools,
+    plans,
+    newId,
+    log,
+    announce,
+    onChildren: (parent, begun) => children.begin(parent, begun),
+    onEnded: (executionId, parentId) => children.ended(executionId, parentId),
+  })
+  const children = makeChildren({ pools, plans, engine, log })
   const claims = makeClaims({
     pools,
     plans,
@@ -153,6 +165,7 @@ async function makeParts(
     bus,
     engine,
     claims,
+    children,
     plans,
     newId: () => newId(),
     announce,

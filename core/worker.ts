@@ -5,10 +5,12 @@ import { connectBus } from './bus/bus.ts'
 import type { Deliveries } from './bus/deliveries.ts'
 import type { Config } from './config.ts'
 import { makeError } from './errors.ts'
-import { CallAborted } from './tools/define.ts'
+import { CallAborted, CONTRACT } from './tools/define.ts'
 import { discoverPlugins, loadTools } from './tools/host.ts'
+import { artifactTool } from './worker/artifact.ts'
 import { makeCredentials } from './worker/credentials.ts'
 import { type DeliverParts, deliver } from './worker/deliver.ts'
+import { makeKeychain, storedKey } from './worker/keychain.ts'
 import { type Lease, makeLeases } from './worker/leases.ts'
 import { makeReports } from './worker/reports.ts'
 import { runCommand } from './worker/run-command.ts'
@@ -64,6 +66,8 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
 
     const leases = makeLeases({ workerId: name, servers, log })
     closers.push(async () => leases.close())
+    tools.register(artifactTool(servers), { name: '@noetl/core', version: String(CONTRACT) })
+    const keychain = makeKeychain()
     const credentials = makeCredentials(servers, config.worker.defaultPostgresCredential)
     const running = new Set<Lease>()
     const flights = new Set<Promise<void>>()
@@ -78,6 +82,15 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
           log: log.child({ execution_id: lease.command.execution_id, step: lease.command.step }),
           signal: lease.signal,
           credentials,
+          keychain: (command) =>
+            keychain(command, {
+              tools,
+              log,
+              signal: lease.signal,
+              credentials,
+              stored: (catalogId, name, executionId) => storedKey(servers, { catalogId, name, executionId }),
+              now: () => new Date().toISOString(),
+            }),
           now: () => new Date().toISOString(),
         }),
       report: makeReports({ workerId: name, servers, log }),

@@ -1,15 +1,18 @@
 import { makeBatcher } from '../batch.ts'
 import { publish } from '../channels.ts'
 import { makeError, type NoetlError } from '../errors.ts'
-import type { CommandContext, LeasedCommand } from '../schemas/command.ts'
+import type { CallError, Child, CommandContext, LeasedCommand, Resume } from '../schemas/command.ts'
 import type { Value } from '../schemas/execution.ts'
-import type { Json, JsonObject } from '../schemas/json.ts'
+import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { loadExecution } from '../store/executions.ts'
 import type { Pools } from '../store/pools.ts'
 import { type Claim, type Claimed, claimCommands, lookAtCommands, readCommand } from '../store/queue.ts'
+import { loadWhole } from '../store/results.ts'
 import { loadEvents, loadResults } from '../store/values.ts'
-import { type Known, setOf } from './known.ts'
-import type { Plan } from './plan.ts'
+import { type Known, type Recorded, setOf } from './known.ts'
+import type { Plan, StepPlan } from './plan.ts'
 import type { Plans } from './plans.ts'
+import { callError } from './problem.ts'
 
 /**
  * Leases commands to workers. Claims that arrive together go in one statement. The row in the queue says
@@ -86,7 +89,57 @@ export function makeClaims(parts: {
           ? null
           : { iterator: step.loop.iterator, index, total: items.length, item: items[index] ?? null },
       context: await contextOf(plan, row),
+      resume: await resumeOf(row),
     }
+  }
+
+  /** What the body handed over when it began to wait, and what the execution it waited for came to. */
+  async function resumeOf(row: Claimed): Promise<Resume | null> {
+    const resumes = row.context.resumes as unknown as
+      | { child_execution_id: string; event_id: string; error: CallError | null }
+      | undefined
+    if (resumes === undefined) return null
+    const { child_execution_id: id, error } = resumes
+    const waited = (await eventOf(row.execution_id, resumes.event_id)).context as unknown as {
+      child: Child
+      resume: JsonObject
+    }
+    const state = waited.resume
+    if (error !== null) return { state, result: null, error }
+    return { state, ...(await outcomeOf(id, waited.child)) }
+  }
+
+  /** Result of the wanted step of an execution that has ended, or why there is none. */
+  async function outcomeOf(id: string, child: Child): Promise<{ result: Json; error: CallError | null }> {
+    const ended = await loadExecution(pools.durable, id)
+    if (ended === undefined || ended.status !== 'COMPLETED') {
+      const why =
+        ended === undefined
+          ? 'was lost'
+          : ended.status === 'CANCELLED'
+            ? 'was cancelled'
+            : `failed: ${ended.error?.message}`
+      const { message, code } = makeError('NOETL_ERR_EXECUTION_CHILD', [id, child.path, why])
+      return {
+        result: { status: ended?.status ?? 'FAILED', execution_id: id, path: child.path },
+        error: {
+          ...callError(code, message),
+          kind: ended?.status === 'CANCELLED' ? 'cancelled' : 'tool_error',
+        },
+      }
+    }
+    if (child.return_step === null) {
+      return { result: { status: ended.status, execution_id: id, path: child.path }, error: null }
+    }
+    const [found] = await loadResults(pools.durable, id, [child.return_step])
+    if (found === undefined) return { result: null, error: null }
+    return { result: found.aside ? await whole(id, found.event_id) : found.result, error: null }
+  }
+
+  async function whole(executionId: string, eventId: string): Promise<Json> {
+    const value = await loadWhole(pools.durable, executionId, eventId)
+    if (value === undefined) throw makeError('NOETL_ERR_RESULT_NOT_FOUND', [eventId])
+    return value
   }
 
   async function listOf(row: Claimed): Promise<Json[]> {
@@ -110,15 +163,34 @@ export function makeClaims(parts: {
     const workload = await workloadOf(row.execution_id)
     const wholeWorkload = needs.all || needs.below.get('workload') === null
     const named = (name: string) => needs.roots.has(name) || needs.below.get('workload')?.has(name)
-    const previous = row.context.previous as string | undefined
+    const previousId = wantsPrevious ? (row.context.previous as string | undefined) : undefined
+    const previous = previousId === undefined ? undefined : await eventOf(row.execution_id, previousId)
+    const results = await resultsOf(row, steps)
+    const wholes: JsonObject = {}
+    const stubs: JsonObject = {}
+    for (const [step, found] of results) {
+      if (found.aside) stubs[step] = found.result
+      if (!found.aside) wholes[step] = found.result
+      else if (looksBeyond(planned, step, found.result, wholeSteps)) {
+        wholes[step] = await whole(row.execution_id, found.event_id)
+      }
+    }
     return {
       workload: wholeWorkload
         ? workload
         : Object.fromEntries(Object.entries(workload).filter(([name]) => named(name))),
       ctx: await ctxOf(row, (row.context.ctx ?? {}) as unknown as Record<string, Value>),
-      steps: await resultsOf(row, steps),
+      steps: wholes,
+      stubs,
       previous:
-        previous === undefined || !wantsPrevious ? null : (await eventOf(row.execution_id, previous)).result,
+        previous === undefined
+          ? null
+          : previous.aside
+            ? await whole(row.execution_id, previousId!)
+            : previous.result,
+      previous_stub: previous?.aside ? previous.result : null,
+      keychain:
+        plan.playbook.keychain.length > 0 && needs.roots.has('keychain') ? plan.playbook.keychain : [],
     }
   }
 
@@ -128,20 +200,20 @@ export function makeClaims(parts: {
     return known !== undefined && !idLess(known.state.last, row.queue_id) ? known : undefined
   }
 
-  async function resultsOf(row: Claimed, steps: string[]): Promise<JsonObject> {
-    if (steps.length === 0) return {}
+  async function resultsOf(row: Claimed, steps: string[]): Promise<Map<string, Recorded>> {
+    const results = new Map<string, Recorded>()
+    if (steps.length === 0) return results
     const known = memoryFor(row)
-    const results: JsonObject = {}
     const missing: string[] = []
     for (const step of steps) {
       const there = known?.results.get(step)
-      if (there != null && idLess(there.event_id, row.queue_id)) results[step] = there.result
+      if (there != null && idLess(there.event_id, row.queue_id)) results.set(step, there)
       else if (known === undefined || (there === undefined && !known.fresh) || there != null)
         missing.push(step)
     }
     if (missing.length > 0) {
       for (const found of await loadResults(pools.durable, row.execution_id, missing, row.queue_id)) {
-        results[found.step] = found.result
+        results.set(found.step, found)
       }
     }
     return results
@@ -164,7 +236,7 @@ export function makeClaims(parts: {
   async function eventOf(
     executionId: string,
     eventId: string,
-  ): Promise<{ context: JsonObject | null; result: Json }> {
+  ): Promise<{ context: JsonObject | null; result: Json; aside: boolean }> {
     const there = parts.glimpse(executionId)?.events.get(eventId)
     if (there !== undefined) return there
     const [event] = await loadEvents(pools.durable, executionId, [eventId])
@@ -191,6 +263,14 @@ export function makeClaims(parts: {
       return row === undefined ? undefined : lease(row, { token: '' })
     },
   }
+}
+
+/** Whether a step's templates may want more of a result stored aside than its stub has. */
+function looksBeyond(planned: StepPlan, step: string, stub: Json, wholeSteps: boolean): boolean {
+  const needs = planned.needs()
+  const fields = needs.below.get(step)
+  if (needs.all || wholeSteps || needs.below.get('steps')?.has(step) || fields == null) return true
+  return ![...fields].every((field) => isObject(stub) && Object.hasOwn(stub, field))
 }
 
 function refusal(

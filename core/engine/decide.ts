@@ -3,12 +3,15 @@ import type { Event } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
 import type { NewCommand } from '../store/commit.ts'
+import type { NewResult } from '../store/results.ts'
+import { externalise } from './aside.ts'
+import { issueCommand } from './enter.ts'
 import { NOTHING } from './fold.ts'
 import type { Known } from './known.ts'
-import { continueLoop } from './loop.ts'
+import { continueLoop, reactToIteration } from './loop.ts'
 import type { Plan } from './plan.ts'
 import { drain, finishStep } from './route.ts'
-import { makeTurn, type Turn } from './turn.ts'
+import { makeTurn, type NewChild, type Turn } from './turn.ts'
 
 /** Something that moves an execution. */
 export type Input =
@@ -16,6 +19,8 @@ export type Input =
   | Report
   /** Look again whether something can begin: after a pause, or because nothing moves. */
   | { type: 'continue' }
+  /** An execution that a step waits for has ended; with an error, when it could not begin or took too long. */
+  | { type: 'child'; child_execution_id: string; error: CallError | null }
   | { type: 'cancel'; reason: string }
   | { type: 'finalize'; status: 'COMPLETED' | 'FAILED'; error: CallError | null }
   | { type: 'set'; values: JsonObject; source: string }
@@ -39,6 +44,11 @@ export interface Decision {
   error: CallError | null
   events: Event[]
   commands: NewCommand[]
+  /** Results stored aside. */
+  stored: NewResult[]
+  /** Executions to begin after the commit, and to wait for. */
+  children: NewChild[]
+  awaited: string[]
   /** Reports that were of a command still open; the others came too late. */
   taken: boolean[]
   /** Steps without tools went on for so long that the rest is for another turn. */
@@ -65,6 +75,9 @@ export function decide(plan: Plan, known: Known, inputs: Input[], env: Env): Dec
     error: turn.error,
     events: turn.events,
     commands: turn.commands,
+    stored: turn.stored,
+    children: turn.children,
+    awaited: turn.awaited,
     taken,
     more: turn.more,
   }
@@ -85,6 +98,7 @@ export function nothingYet(
     workload,
     results: new Map(),
     events: new Map(),
+    wholes: new Map(),
     iterations: new Map(),
     fresh: true,
   }
@@ -106,6 +120,8 @@ function take(turn: Turn, input: Input): boolean {
       return takeReport(turn, input)
     case 'continue':
       return true
+    case 'child':
+      return takeChild(turn, input)
     case 'cancel':
       turn.end('CANCELLED', null, { reason: input.reason })
       return true
@@ -139,22 +155,85 @@ function takeReport(turn: Turn, report: Report): boolean {
   if (report.started_at !== null) {
     turn.tell({ ...place, event_type: 'step.enter', created_at: report.started_at, meta })
   }
+  if (outcome.status === 'waiting') {
+    beginWait(turn, { ...place, meta }, outcome)
+    return true
+  }
+  const planned = turn.plan.step(run.step)
+  const event_id = turn.env.newId(turn.state.last)
+  const { near, stored, bytes } = externalise(outcome.result, {
+    executionId: turn.known.executionId,
+    eventId: event_id,
+    step: run.step,
+    select: planned?.step.outputSelect ?? [],
+  })
+  if (stored !== undefined) turn.stored.push(stored)
   turn.tell({
     ...place,
+    event_id,
     event_type: outcome.status === 'ok' ? 'call.done' : 'call.error',
-    node_type: turn.plan.step(run.step)?.kind ?? 'unknown',
+    node_type: planned?.kind ?? 'unknown',
     status: outcome.status,
     duration: outcome.meta.duration_ms / 1000,
-    result: outcome.result,
-    meta: { ...meta, calls: outcome.meta.calls, ...facets(outcome) },
+    result: near,
+    meta: {
+      ...meta,
+      calls: outcome.meta.calls,
+      ...facets(outcome),
+      ...(stored === undefined ? {} : { stored: stored.store }),
+      ...(run.loop === undefined ? {} : { bytes }),
+    },
     ...(outcome.error === null ? {} : { error: outcome.error as unknown as Json }),
     ...(Object.keys(outcome.set).length > 0 ? { context: { set: outcome.set } } : {}),
   })
-  if (run.loop) continueLoop(turn, runId)
-  else finishStep(turn, runId, outcome.error, { facets: outcome.meta.facets, meta: outcome.meta as never })
+  const facts = { facets: outcome.meta.facets, meta: outcome.meta as unknown as JsonObject }
+  if (run.loop) {
+    reactToIteration(turn, runId, { eventId: event_id, index, error: outcome.error, facts })
+    continueLoop(turn, runId)
+  } else finishStep(turn, runId, outcome.error, facts)
   return true
 }
 
-function facets(outcome: Outcome): JsonObject {
+/** The body waits for an execution: its command is done with, another goes on when that has ended. */
+function beginWait(
+  turn: Turn,
+  place: { node_id: string; node_name: string; meta: JsonObject },
+  { child, resume, set }: Outcome & { status: 'waiting' },
+): void {
+  const child_execution_id = turn.env.newId(turn.state.last)
+  const event_id = turn.tell({
+    ...place,
+    event_type: 'call.waiting',
+    node_type: 'playbook',
+    status: 'waiting',
+    context: {
+      child: child as unknown as JsonObject,
+      resume,
+      ...(Object.keys(set).length > 0 ? { set } : {}),
+    },
+    meta: { ...place.meta, child_execution_id },
+  })
+  turn.children.push({ ...child, child_execution_id, event_id })
+}
+
+function takeChild(turn: Turn, input: Input & { type: 'child' }): boolean {
+  const { child_execution_id: id, error } = input
+  const found = Object.entries(turn.state.runs).find(([, { waits }]) => waits && Object.hasOwn(waits, id))
+  if (found === undefined) return false
+  const [runId, run] = found
+  const planned = turn.plan.step(run.step)
+  if (planned === undefined) return false
+  turn.awaited.push(id)
+  const index = run.open[id] ?? null
+  issueCommand(turn, planned, {
+    run: { id: runId, index },
+    ...(run.previous === undefined ? {} : { previous: run.previous }),
+    ...(run.args === undefined ? {} : { args: run.args }),
+    resumes: { child_execution_id: id, event_id: run.waits![id]!, error },
+  })
+  return true
+}
+
+function facets(outcome: Pick<Outcome, 'meta'>): JsonObject {
   return Object.keys(outcome.meta.facets).length > 0 ? { facets: outcome.meta.facets } : {}
 }

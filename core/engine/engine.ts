@@ -9,11 +9,13 @@ import { commitTransitions, type Settle, type Transition } from '../store/commit
 import { loadExecution } from '../store/executions.ts'
 import { isTransient, type Pools } from '../store/pools.ts'
 import { tellLate, wasRecorded } from '../store/reports.ts'
+import { loadWhole } from '../store/results.ts'
 import { loadEvents, loadIterations, loadResults } from '../store/values.ts'
 import { type Decision, decide, type Input, nothingYet, type Report } from './decide.ts'
 import { type Known, learn, NotLoaded } from './known.ts'
 import type { Plan } from './plan.ts'
 import type { Plans } from './plans.ts'
+import type { NewChild } from './turn.ts'
 
 /**
  * The one impure place of the engine. Each execution has an inbox; whatever has arrived is decided in one
@@ -28,6 +30,11 @@ export interface Engine {
   cancel(executionId: string, reason: string): Promise<Ended>
   finalize(executionId: string, status: 'COMPLETED' | 'FAILED', error: CallError | null): Promise<Ended>
   set(executionId: string, values: JsonObject, source: string): Promise<void>
+  /**
+   * Tells an execution that one it waits for has ended, or with an error that it could not. False when it
+   * waits no longer.
+   */
+  childEnded(executionId: string, childId: string, error: CallError | null): Promise<boolean>
   /** Looks whether an execution that does not move can. */
   nudge(executionId: string): Promise<void>
   /** What is in memory of an execution, for those who may use it: see `claims.ts`. */
@@ -88,6 +95,10 @@ export function makeEngine(parts: {
   announce(
     commands: { execution_id: string; queue_id: string; node_name: string; lane: string; pool: string }[],
   ): void
+  /** Executions that one has begun to wait for: they are to be started. */
+  onChildren(parent: { executionId: string; depth: number }, children: NewChild[]): void
+  /** An execution that another started has ended. */
+  onEnded(executionId: string, parentExecutionId: string): void
 }): Engine {
   const { pools, plans, newId, log } = parts
   const inboxes = new Map<string, Waiting[]>()
@@ -205,6 +216,14 @@ export function makeEngine(parts: {
       events: decision.events,
       commands: decision.commands,
       keys: [],
+      results: decision.stored,
+      waits: decision.children.map(({ child_execution_id, event_id, timeout_seconds }) => ({
+        child_execution_id,
+        event_id,
+        deadline:
+          timeout_seconds === null ? null : new Date(Date.now() + timeout_seconds * 1000).toISOString(),
+      })),
+      awaited: decision.awaited,
       ...(start
         ? {
             birth: {
@@ -224,6 +243,12 @@ export function makeEngine(parts: {
     } else memory.delete(executionId)
     publish('noetl:events', { execution_id: executionId, path: plan.path, status, events })
     parts.announce(decision.commands.map((command) => ({ execution_id: executionId, ...command })))
+    if (decision.children.length > 0) {
+      parts.onChildren({ executionId, depth: state.depth ?? 0 }, decision.children)
+    }
+    if (status !== 'RUNNING' && known.parentExecutionId !== null) {
+      parts.onEnded(executionId, known.parentExecutionId)
+    }
     return 'written'
   }
 
@@ -252,6 +277,10 @@ export function makeEngine(parts: {
         throw makeError('NOETL_ERR_INTERNAL', [`event ${what.event} of execution ${executionId} is gone`])
       }
       known.events.set(what.event, event)
+    } else if ('whole' in what) {
+      const whole = await loadWhole(pools.durable, executionId, what.whole)
+      if (whole === undefined) throw makeError('NOETL_ERR_RESULT_NOT_FOUND', [what.whole])
+      known.wholes.set(what.whole, whole)
     } else {
       known.iterations.set(what.run, await loadIterations(pools.durable, executionId, what.run))
     }
@@ -272,6 +301,7 @@ export function makeEngine(parts: {
       workload: undefined,
       results: new Map(),
       events: new Map(),
+      wholes: new Map(),
       iterations: new Map(),
       fresh: false,
     }
@@ -317,7 +347,7 @@ export function makeEngine(parts: {
       if (answer.taken) {
         const told = answer.decision.events.find(
           (event) =>
-            (event.event_type === 'call.done' || event.event_type === 'call.error') &&
+            ['call.done', 'call.error', 'call.waiting'].includes(event.event_type) &&
             event.meta?.command_id === report.command_id,
         )
         return {
@@ -350,6 +380,11 @@ export function makeEngine(parts: {
     async set(executionId, values, source) {
       const answer = await submit(executionId, { type: 'set', values, source })
       if (!answer.taken) throw makeError('NOETL_ERR_EXECUTION_FINISHED', [executionId, answer.status])
+    },
+
+    async childEnded(executionId, childId, error) {
+      const answer = await submit(executionId, { type: 'child', child_execution_id: childId, error })
+      return answer.taken
     },
 
     nudge,

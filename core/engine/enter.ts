@@ -1,9 +1,12 @@
 import { makeError } from '../errors.ts'
+import type { CallError } from '../schemas/command.ts'
 import type { Token } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import type { Scope } from '../template/template.ts'
 import { startLoop } from './loop.ts'
 import type { StepPlan } from './plan.ts'
 import { failureOf } from './problem.ts'
+import { type Reacted, react } from './react.ts'
 import { finishStep } from './route.ts'
 import type { Turn } from './turn.ts'
 
@@ -13,39 +16,39 @@ const NO_FACTS = { facets: {}, meta: {} }
 export function enterStep(turn: Turn, token: Token, options: { final?: true } = {}): void {
   const planned = turn.plan.step(token.step)
   if (planned === undefined) return
-  const scopeOptions = token.previous === undefined ? {} : { previous: token.previous }
-  const scope = turn.scope(token.args, scopeOptions)
-  const final = options.final ? { final: true } : {}
+  const scope = scopeAt(turn, planned, token)
+  const meta: JsonObject = {
+    ...(options.final ? { final: true } : {}),
+    ...(token.aside ? { aside: true } : {}),
+  }
   try {
-    const refused = planned.admit.find((rule) => rule.when === undefined || rule.when().test(scope))
+    const refused = planned.admit.find((rule) => rule.when === undefined || rule.when().test(scope({})))
     if (refused?.allow === false) {
-      turn.tell({ event_type: 'step.skipped', node_name: token.step, status: 'skipped', meta: final })
+      turn.tell({ event_type: 'step.skipped', node_name: token.step, status: 'skipped', meta })
       return
     }
-    const items =
-      planned.step.loop === undefined ? undefined : itemsOf(planned, planned.loopIn().render(scope))
-    if (items !== undefined) startLoop(turn, planned, items, final)
-    else if (planned.step.tasks.length === 0) {
-      const runId = turn.env.newId(turn.state.last)
-      turn.tell({
-        event_type: 'step.enter',
-        event_id: runId,
-        node_id: runId,
-        node_name: token.step,
-        meta: final,
+    const reacted = react(planned.onEnter, {
+      scopeWith: scope,
+      ctx: (name) => turn.ctx(name),
+      from: token.step,
+      previous: token.previous,
+    })
+    if (reacted !== undefined) tellReaction(turn, token.step, reacted)
+    if (planned.step.loop !== undefined) {
+      const items = itemsOf(planned, planned.loopIn().render(scope({})))
+      startLoop(turn, planned, items, meta)
+    } else if (planned.step.tasks.length === 0) {
+      finishStep(turn, enterWithoutTool(turn, token, meta), null, NO_FACTS)
+    } else {
+      issueCommand(turn, planned, {
+        meta,
+        args: token.args,
+        ...(token.previous === undefined ? {} : { previous: token.previous }),
       })
-      finishStep(turn, runId, null, NO_FACTS)
-    } else issueCommand(turn, planned, { final })
+    }
   } catch (problem) {
     const error = failureOf(problem)
-    const runId = turn.env.newId(turn.state.last)
-    turn.tell({
-      event_type: 'step.enter',
-      event_id: runId,
-      node_id: runId,
-      node_name: token.step,
-      meta: final,
-    })
+    const runId = enterWithoutTool(turn, token, meta)
     turn.tell({
       event_type: 'call.error',
       node_id: runId,
@@ -57,17 +60,47 @@ export function enterStep(turn: Turn, token: Token, options: { final?: true } = 
   }
 }
 
-/** Issues a command of a step, or of one iteration of a run's loop. */
-export function issueCommand(
-  turn: Turn,
-  planned: StepPlan,
-  options: { run?: { id: string; previous?: string; args?: JsonObject; index: number }; final?: JsonObject },
-): void {
-  const { run } = options
+function scopeAt(turn: Turn, planned: StepPlan, token: Token): (set: JsonObject) => Scope {
+  const extras = { ...token.args, event: { name: 'step.enter', step: planned.step.name, payload: {} } }
+  return (set) =>
+    turn.scope(extras, { set, ...(token.previous === undefined ? {} : { previous: token.previous }) })
+}
+
+function enterWithoutTool(turn: Turn, token: Token, meta: JsonObject): string {
+  const runId = turn.env.newId(turn.state.last)
+  return turn.tell({
+    event_type: 'step.enter',
+    event_id: runId,
+    node_id: runId,
+    node_name: token.step,
+    meta,
+  })
+}
+
+/** Values and steps that a reaction brings, at once. */
+export function tellReaction(turn: Turn, source: string, { set, calls }: Reacted): void {
+  turn.tell({
+    event_type: 'ctx.updated',
+    context: { set, ...(calls.length > 0 ? { next: calls as unknown as Json } : {}) },
+    meta: { source },
+  })
+}
+
+/** What a command is issued with beside its step. */
+export interface Issue {
+  args?: JsonObject
+  previous?: string
+  meta?: JsonObject
+  /** Of a run that has begun before: a loop's iteration (null: no loop), or one that goes on. */
+  run?: { id: string; index: number | null }
+  /** The execution that the body waited for, which has ended, and the event that tells of the wait. */
+  resumes?: { child_execution_id: string; event_id: string; error: CallError | null }
+}
+
+/** Issues a command of a step. */
+export function issueCommand(turn: Turn, planned: StepPlan, issue: Issue): void {
+  const { run, args = {}, previous, resumes } = issue
   const id = turn.env.newId(turn.state.last)
-  const token = turn.state.held.find((held) => held.step === planned.step.name)
-  const args = run?.args ?? token?.args ?? {}
-  const previous = run === undefined ? token?.previous : run.previous
   const max_attempts = planned.step.maxAttempts ?? 3
   turn.tell({
     event_type: 'command.issued',
@@ -75,13 +108,20 @@ export function issueCommand(
     node_id: run?.id ?? id,
     node_name: planned.step.name,
     node_type: planned.kind,
-    ...(run === undefined ? {} : { current_index: run.index }),
+    ...(run === undefined || run.index === null ? {} : { current_index: run.index }),
     context: {
       ...(Object.keys(args).length > 0 ? { args } : {}),
       ...(previous === undefined ? {} : { previous }),
+      ...(resumes === undefined ? {} : { resumes: resumes as unknown as JsonObject }),
       ctx: neededCtx(turn, planned) as unknown as Json,
     },
-    meta: { command_id: id, tool_kind: planned.kind, max_attempts, ...options.final },
+    meta: {
+      command_id: id,
+      tool_kind: planned.kind,
+      max_attempts,
+      ...(resumes === undefined ? {} : { resumes: resumes.child_execution_id }),
+      ...issue.meta,
+    },
   })
   turn.commands.push({
     queue_id: id,

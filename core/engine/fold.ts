@@ -19,6 +19,7 @@ export function fold(state: State, event: Event): State {
   switch (event.event_type) {
     case 'playbook.started':
       next.held = addTokens(next.held, context.next)
+      if (typeof event.meta?.depth === 'number') next.depth = event.meta.depth
       break
     case 'command.issued':
       enter(next, event)
@@ -28,14 +29,29 @@ export function fold(state: State, event: Event): State {
       enter(next, event)
       next.runs = changeRun(next, event, (run) => ({
         ...run,
-        loop: { at: event.event_id, total: Number(event.meta?.total ?? 0), issued: 0, done: 0, failed: 0 },
+        loop: {
+          at: event.event_id,
+          total: Number(event.meta?.total ?? 0),
+          issued: 0,
+          done: 0,
+          failed: 0,
+          bytes: 0,
+        },
       }))
       break
     case 'step.enter':
       if (event.meta?.command_id === undefined) enter(next, event)
       break
-    case 'step.skipped':
-      next.held = next.held.filter((token) => token.step !== event.node_name)
+    case 'step.skipped': {
+      const token = tokenFor(next.held, event)
+      next.held = next.held.filter((held) => held !== token)
+      break
+    }
+    case 'ctx.updated':
+      next.held = addTokens(next.held, context.next)
+      break
+    case 'call.waiting':
+      next.runs = changeRun(next, event, (run) => wait(run, event))
       break
     case 'call.done':
     case 'call.error':
@@ -68,12 +84,18 @@ function enter(next: State, event: Event): void {
   const id = event.node_id ?? event.event_id
   if (next.runs[id] !== undefined) return
   const step = event.node_name ?? ''
-  const token = next.held.find((held) => held.step === step)
+  const token = tokenFor(next.held, event)
   next.held = next.held.filter((held) => held !== token)
   const run: Run = { step, open: {} }
   if (token?.previous !== undefined) run.previous = token.previous
   if (token !== undefined && Object.keys(token.args).length > 0) run.args = token.args
   next.runs = { ...next.runs, [id]: run }
+}
+
+/** The token that an event uses up. Of several for one step that are beside the flow, the oldest goes first. */
+function tokenFor(held: Token[], event: Event): Token | undefined {
+  const aside = event.meta?.aside === true
+  return held.find((token) => token.step === event.node_name && (token.aside === true) === aside)
 }
 
 function changeRun(state: State, event: Event, change: (run: Run) => Run): Record<string, Run> {
@@ -84,9 +106,21 @@ function changeRun(state: State, event: Event, change: (run: Run) => Run): Recor
 
 function issue(run: Run, event: Event): Run {
   const index = event.current_index ?? null
-  const next: Run = { ...run, open: { ...run.open, [event.event_id]: index } }
+  const { [String(event.meta?.resumes)]: _resumed, ...open } = run.open
+  const next: Run = { ...run, open: { ...open, [event.event_id]: index } }
+  if (next.waits && event.meta?.resumes !== undefined) {
+    const { [String(event.meta.resumes)]: _ended, ...waits } = next.waits
+    next.waits = waits
+  }
   if (run.loop && index !== null) next.loop = { ...run.loop, issued: Math.max(run.loop.issued, index + 1) }
   return next
+}
+
+/** The command is done with; an execution takes its place. */
+function wait(run: Run, event: Event): Run {
+  const id = String(event.meta?.child_execution_id)
+  const { [String(event.meta?.command_id)]: index = null, ...open } = run.open
+  return { ...run, open: { ...open, [id]: index }, waits: { ...run.waits, [id]: event.event_id } }
 }
 
 function settle(run: Run, event: Event): Run {
@@ -94,7 +128,12 @@ function settle(run: Run, event: Event): Run {
   const next: Run = { ...run, open }
   if (run.loop) {
     const failed = event.event_type === 'call.error'
-    next.loop = { ...run.loop, done: run.loop.done + 1, failed: run.loop.failed + (failed ? 1 : 0) }
+    next.loop = {
+      ...run.loop,
+      done: run.loop.done + 1,
+      failed: run.loop.failed + (failed ? 1 : 0),
+      bytes: run.loop.bytes + Number(event.meta?.bytes ?? 0),
+    }
     if (failed && run.loop.error === undefined) next.loop.error = event.error as unknown as CallError
   }
   return next
@@ -104,7 +143,7 @@ function settle(run: Run, event: Event): Run {
 function addTokens(held: Token[], added: Json | undefined): Token[] {
   let tokens = held
   for (const token of (added ?? []) as unknown as Token[]) {
-    const there = tokens.find((other) => other.step === token.step)
+    const there = token.aside ? undefined : tokens.find((other) => other.step === token.step && !other.aside)
     tokens = there
       ? tokens.map((other) =>
           other === there ? { ...token, args: { ...there.args, ...token.args } } : other,

@@ -1,12 +1,16 @@
 import type { CallError } from '../schemas/command.ts'
+import type { LoopRun } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
-import { issueCommand } from './enter.ts'
+import { loopResult } from '../store/results.ts'
+import { externalise, INLINE_BYTES, loopStub } from './aside.ts'
+import { issueCommand, tellReaction } from './enter.ts'
 import type { StepPlan } from './plan.ts'
-import { finishStep } from './route.ts'
+import { react } from './react.ts'
+import { type CallFacts, finishStep, namesAfter } from './route.ts'
 import type { Turn } from './turn.ts'
 
 /** Begins a loop: the list is taken now, once, and kept in the `loop.started` event. */
-export function startLoop(turn: Turn, planned: StepPlan, items: Json[], final: JsonObject): void {
+export function startLoop(turn: Turn, planned: StepPlan, items: Json[], meta: JsonObject): void {
   const id = turn.env.newId(turn.state.last)
   turn.tell({
     event_type: 'loop.started',
@@ -15,7 +19,7 @@ export function startLoop(turn: Turn, planned: StepPlan, items: Json[], final: J
     node_name: planned.step.name,
     node_type: 'loop',
     context: { items },
-    meta: { total: items.length, mode: planned.step.loop!.mode, ...final },
+    meta: { total: items.length, mode: planned.step.loop!.mode, ...meta },
   })
   continueLoop(turn, id)
 }
@@ -32,29 +36,95 @@ export function continueLoop(turn: Turn, runId: string): void {
     for (let index = run.loop.issued; index < run.loop.total && open < maxInFlight; index++, open++) {
       const { previous, args } = run
       issueCommand(turn, planned, {
-        run: {
-          id: runId,
-          index,
-          ...(previous === undefined ? {} : { previous }),
-          ...(args === undefined ? {} : { args }),
-        },
+        run: { id: runId, index },
+        ...(previous === undefined ? {} : { previous }),
+        ...(args === undefined ? {} : { args }),
       })
     }
   }
-  if (open === 0) endLoop(turn, runId, run.loop.total, run.loop.error ?? null)
+  if (open === 0) endLoop(turn, runId, run.loop, run.loop.error ?? null)
 }
 
-function endLoop(turn: Turn, runId: string, total: number, error: CallError | null): void {
-  const iterations = total === 0 ? [] : turn.iterations(runId)
-  const results = iterations.map((iteration) => iteration.result)
-  const failed = iterations.filter((iteration) => !iteration.ok).length
-  turn.tell({
+function endLoop(
+  turn: Turn,
+  runId: string,
+  { total, failed, bytes }: LoopRun,
+  error: CallError | null,
+): void {
+  const { step } = turn.state.runs[runId]!
+  const last = turn.plan.step(step)?.step.loopResult === 'last'
+  const event_id = turn.env.newId(turn.state.last)
+  const telling = {
+    event_id,
     event_type: 'loop.done',
     node_id: runId,
-    node_name: turn.state.runs[runId]!.step,
+    node_name: step,
     node_type: 'loop',
     status: error === null ? 'ok' : 'error',
-    result: { results, data: results, stats: { total, success: results.length - failed, failed } },
-  })
+  } as const
+  const { executionId } = turn.known
+  if (last) {
+    const result = turn.iterations(runId).at(-1)?.result ?? null
+    const { near, stored } = externalise(result, { executionId, eventId: event_id, step, select: [] })
+    if (stored !== undefined) turn.stored.push(stored)
+    turn.tell({
+      ...telling,
+      result: near,
+      ...(stored === undefined ? {} : { meta: { stored: stored.store } }),
+    })
+  } else if (2 * bytes > INLINE_BYTES) {
+    // The list of results would be stored twice: here, and in the events of the iterations.
+    const stats = { total, success: turn.state.runs[runId]!.loop!.done - failed, failed }
+    const result = loopStub(stats, { executionId, eventId: event_id, step, bytes: 2 * bytes })
+    turn.tell({ ...telling, result, meta: { stored: 'loop' } })
+  } else {
+    const iterations = total === 0 ? [] : turn.iterations(runId)
+    const lost = iterations.filter((iteration) => !iteration.ok).length
+    const stats = { total, success: iterations.length - lost, failed: lost }
+    turn.tell({ ...telling, result: loopResult(iterations, stats) })
+  }
   finishStep(turn, runId, error, { facets: {}, meta: {} })
+}
+
+/** Takes the reactions of a step to the end of one iteration. */
+export function reactToIteration(
+  turn: Turn,
+  runId: string,
+  call: { eventId: string; index: number | null; error: CallError | null; facts: CallFacts },
+): void {
+  const run = turn.state.runs[runId]!
+  const planned = turn.plan.step(run.step)
+  if (planned === undefined || run.loop === undefined) return
+  const { index } = call
+  for (const [reactions, event] of [
+    [planned.onCall, call.error === null ? 'call.done' : 'call.error'],
+    [planned.onExit, 'step.exit'],
+  ] as const) {
+    if (reactions.length === 0) continue
+    const { total } = run.loop
+    const item = turn.items(run.loop.at)[index ?? 0] ?? null
+    const names = namesAfter(planned, turn.result(call.eventId), call.error, {
+      ...call.facts,
+      event,
+      more: {
+        [planned.step.loop!.iterator]: item,
+        item,
+        loop_index: index,
+        loop: {
+          index,
+          first: index === 0,
+          last: index === total - 1,
+          length: total,
+          done: index === total - 1,
+        },
+      },
+    })
+    const reacted = react(reactions, {
+      from: run.step,
+      previous: call.eventId,
+      ctx: (name) => turn.ctx(name),
+      scopeWith: (set) => turn.scope(names, { set, previous: call.eventId }),
+    })
+    if (reacted !== undefined) tellReaction(turn, run.step, reacted)
+  }
 }

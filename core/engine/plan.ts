@@ -1,6 +1,6 @@
 import { type Graph, graphOf } from '../playbook/graph.ts'
 import { isObject, type Json } from '../schemas/json.ts'
-import type { Playbook, Step } from '../schemas/playbook.ts'
+import type { KeychainEntry, Playbook, Reaction, Step, Target } from '../schemas/playbook.ts'
 import { compileCondition, compileTemplate, type Template } from '../template/template.ts'
 
 /** A playbook made ready for the engine: steps by name, the graph, templates compiled when first used. */
@@ -24,10 +24,27 @@ export interface StepPlan {
     set: () => Template
     args: () => Template
   }[]
+  onEnter: ReactionPlan[]
+  onCall: ReactionPlan[]
+  onExit: ReactionPlan[]
   admit: { when: (() => Condition) | undefined; allow: boolean }[]
   /** Kind that the queue row carries: the tool's, or `task_sequence` for a list. */
   kind: string
   needs: () => Needs
+}
+
+/** See `Reaction`. */
+export interface ReactionPlan {
+  when: (() => Condition) | undefined
+  set: () => Template
+  collect: { into: string; from: () => Template; mode: 'append' | 'extend' }[]
+  calls: TargetPlan[]
+  next: TargetPlan[] | null
+}
+
+export interface TargetPlan {
+  step: string
+  args: () => Template
 }
 
 export type Condition = ReturnType<typeof compileCondition>
@@ -45,11 +62,11 @@ export function makePlan(
   playbook: Playbook,
   entry: { catalogId: string; path: string; version: number },
 ): Plan {
-  const steps = new Map(playbook.steps.map((step) => [step.name, planStep(step)]))
+  const steps = new Map(playbook.steps.map((step) => [step.name, planStep(step, playbook)]))
   return { ...entry, playbook, graph: graphOf(playbook), step: (name) => steps.get(name) }
 }
 
-function planStep(step: Step): StepPlan {
+function planStep(step: Step, { keychain }: Playbook): StepPlan {
   return {
     step,
     set: once(() => compileTemplate(step.set)),
@@ -61,16 +78,33 @@ function planStep(step: Step): StepPlan {
       set: once(() => compileTemplate(arc.set)),
       args: once(() => compileTemplate(arc.args)),
     })),
+    onEnter: step.onEnter.map(planReaction),
+    onCall: step.onCall.map(planReaction),
+    onExit: step.onExit.map(planReaction),
     admit: step.admit.map((rule) => ({
       when: rule.when === undefined ? undefined : once(() => compileCondition(rule.when!)),
       allow: rule.allow,
     })),
     kind: step.pipeline && step.tasks.length !== 1 ? 'task_sequence' : (step.tasks[0]?.kind ?? 'noop'),
-    needs: once(() => needsOf(step)),
+    needs: once(() => needsOf(step, keychain)),
   }
 }
 
-function needsOf(step: Step): Needs {
+function planReaction({ when, set, collect, calls, next }: Reaction): ReactionPlan {
+  return {
+    when: when === undefined ? undefined : once(() => compileCondition(when)),
+    set: once(() => compileTemplate(set)),
+    collect: collect.map(({ into, from, mode }) => ({ into, mode, from: once(() => compileTemplate(from)) })),
+    calls: calls.map(planTarget),
+    next: next === null ? null : next.map(planTarget),
+  }
+}
+
+function planTarget({ step, args }: Target): TargetPlan {
+  return { step, args: once(() => compileTemplate(args)) }
+}
+
+function needsOf(step: Step, keychain: KeychainEntry[]): Needs {
   const roots = new Set<string>()
   const below = new Map<string, Set<string> | null>()
   let all = false
@@ -88,13 +122,15 @@ function needsOf(step: Step): Needs {
   template(step.input)
   for (const task of step.tasks) {
     for (const part of [task.config, task.input, task.set]) template(part)
+    if (task.when !== undefined) condition(task.when)
     for (const rule of task.rules) {
       if (rule.when !== undefined) condition(rule.when)
-      for (const part of [rule.set, rule.attempts, rule.delay, rule.message]) template(part)
+      for (const part of [rule.set, rule.attempts, rule.delay, rule.message, rule.result]) template(part)
     }
     const code = isObject(task.config) && typeof task.config.code === 'string' ? task.config.code : ''
     if (task.kind === 'python' && /\b(context|variables)\b/.test(code)) all = true
   }
+  if (roots.has('keychain')) for (const entry of keychain) template(entry.config)
   return { all, roots, below }
 }
 

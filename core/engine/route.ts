@@ -1,12 +1,14 @@
 import type { CallError } from '../schemas/command.ts'
-import type { State, Token } from '../schemas/execution.ts'
+import type { LoopRun, State, Token } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
 import { outputOf } from '../template/output.ts'
-import { type Scope, StepResult } from '../template/template.ts'
+import type { Scope, StepResult } from '../template/template.ts'
 import { enterStep } from './enter.ts'
-import type { Plan, StepPlan } from './plan.ts'
+import type { Plan, ReactionPlan, StepPlan } from './plan.ts'
 import { failureOf } from './problem.ts'
+import { react } from './react.ts'
 import { isResult, type Turn } from './turn.ts'
+import { ctxValues } from './values.ts'
 
 /** Steps without tools that one turn goes through before it lets others have theirs. */
 const INLINE_STEPS = 200
@@ -40,7 +42,7 @@ export function drain(turn: Turn): void {
  * pending can still reach that step, unless the step itself leads back to it.
  */
 export function mustWait(plan: Plan, state: State, token: Token): boolean {
-  if (plan.graph.predecessors(token.step).length < 2) return false
+  if (token.aside || plan.graph.predecessors(token.step).length < 2) return false
   const blocks = (other: string) =>
     other !== token.step && plan.graph.reaches(other, token.step) && !plan.graph.reaches(token.step, other)
   return (
@@ -55,88 +57,152 @@ export interface CallFacts {
 }
 
 /**
- * A step run has its result: applies the step's `set`, picks arcs, hands tokens on. An error that no arc
- * with a `when` of its own catches fails the execution, unless the playbook says `on_error: continue`.
+ * A step run has its result: applies the step's `set`, takes its reactions, picks arcs, hands tokens on.
+ * An error that nothing with a `when` of its own catches fails the execution, unless the playbook says
+ * `on_error: continue`.
  */
 export function finishStep(turn: Turn, runId: string, error: CallError | null, facts: CallFacts): void {
   const run = turn.state.runs[runId]!
   const planned = turn.plan.step(run.step)
   if (planned === undefined) return
-  const result = ownResult(turn, runId)
-  const lenient = turn.plan.playbook.onError === 'continue'
-  const extras = namesAfter(planned, result, error, facts)
   let failed = error
-  let set: JsonObject = {}
-  let arcs: { token: Token; set: JsonObject }[] = []
+  let left: Left = { set: {}, next: [], calls: [], caught: false }
   try {
-    const previous = result?.at ?? run.previous
-    const scopeWith = (values: JsonObject): Scope =>
-      turn.scope(extras, { set: values, ...(previous === undefined ? {} : { previous }) })
-    if (failed === null || lenient) set = ctxValues(planned.set().render(scopeWith({})))
-    arcs = pickArcs(planned, scopeWith(set), failed === null || lenient).map((arc) => ({
-      set: ctxValues(arc.set().render(scopeWith(set))),
-      token: {
-        step: arc.step,
-        args: arc.args().render(scopeWith(set)) as JsonObject,
-        from: run.step,
-        ...(previous === undefined ? {} : { previous }),
-      },
-    }))
+    left = leaveStep(turn, runId, error, facts)
   } catch (problem) {
     failed = failureOf(problem)
-    set = {}
-    arcs = []
   }
-  const caught = failed !== null && (arcs.length > 0 || lenient)
-  const sets = Object.assign({}, set, ...arcs.map((arc) => arc.set)) as JsonObject
-  const next = arcs.map((arc) => arc.token)
+  const tokens = [...left.next, ...left.calls]
+  const dead = planned.arcs.length > 0 && left.next.length === 0 && failed === null
   turn.tell({
     event_type: 'step.exit',
     node_id: runId,
     node_name: run.step,
     status: failed === null ? 'ok' : 'error',
     context: {
-      ...(Object.keys(sets).length > 0 ? { set: sets } : {}),
-      ...(next.length > 0 ? { next: next as unknown as Json } : {}),
+      ...(Object.keys(left.set).length > 0 ? { set: left.set } : {}),
+      ...(tokens.length > 0 ? { next: tokens as unknown as Json } : {}),
     },
-    meta: {
-      ...(caught ? { caught } : {}),
-      ...(planned.arcs.length > 0 && next.length === 0 && failed === null ? { no_match: true } : {}),
-    },
+    meta: { ...(left.caught ? { caught: true } : {}), ...(dead ? { no_match: true } : {}) },
     ...(failed === null ? {} : { error: failed as unknown as Json }),
   })
+}
+
+/** What leaving a step comes to. */
+interface Left {
+  set: JsonObject
+  next: Token[]
+  calls: Token[]
+  /** It failed, and the run goes on all the same. */
+  caught: boolean
+}
+
+function leaveStep(turn: Turn, runId: string, error: CallError | null, facts: CallFacts): Left {
+  const run = turn.state.runs[runId]!
+  const planned = turn.plan.step(run.step)!
+  const own = ownResult(turn, runId)
+  const told = own?.told ?? (error === null ? 'call.done' : 'call.error')
+  const previous = own?.at ?? run.previous
+  const followed = error === null || turn.plan.playbook.onError === 'continue'
+  const about = {
+    from: run.step,
+    previous,
+    ctx: (name: string) => turn.ctx(name),
+  }
+  const scopeOf = (event: string, over: JsonObject) => {
+    const more = run.loop === undefined ? {} : { loop: doneLoop(run.loop) }
+    const names = namesAfter(planned, own?.value, error, { ...facts, event, more })
+    return (set: JsonObject) =>
+      turn.scope(names, { set: { ...over, ...set }, ...(previous === undefined ? {} : { previous }) })
+  }
+  let set = followed ? ctxValues(planned.set().render(scopeOf(told, {})({}))) : {}
+  const calls: Token[] = []
+  let next: Token[] | null = null
+  // A loop has reacted to each of its iterations; only the way on is left to say. After an error a reaction
+  // counts as an arc does: only with a condition, and on leaving only with one that looks at the outcome.
+  const open = (reactions: ReactionPlan[], event: string) =>
+    reactions.filter(
+      ({ next, when }) =>
+        (run.loop === undefined || next !== null) &&
+        (followed ||
+          (when !== undefined && (event !== 'step.exit' || looksAtOutcome(when().roots, run.step)))),
+    )
+  for (const [reactions, events] of [
+    [planned.onCall, run.loop === undefined ? [told] : [told, error === null ? 'call.done' : 'call.error']],
+    [planned.onExit, ['step.exit']],
+  ] as const) {
+    for (const event of events) {
+      const over = set
+      const reacted = react(open(reactions, event), { ...about, scopeWith: scopeOf(event, over) })
+      if (reacted === undefined) continue
+      if (run.loop === undefined) {
+        set = { ...set, ...reacted.set }
+        calls.push(...reacted.calls)
+      }
+      next ??= reacted.next
+      break
+    }
+  }
+  if (next === null) {
+    const scope = scopeOf(told, set)
+    const arcs = pickArcs(planned, scope({}), followed).map((arc) => ({
+      set: ctxValues(arc.set().render(scope({}))),
+      token: {
+        step: arc.step,
+        args: arc.args().render(scope({})) as JsonObject,
+        from: run.step,
+        ...(previous === undefined ? {} : { previous }),
+      },
+    }))
+    next = arcs.map(({ token }) => token)
+    set = Object.assign({}, set, ...arcs.map((arc) => arc.set)) as JsonObject
+  }
+  return { set, next, calls, caught: error !== null && (next.length > 0 || followed) }
+}
+
+function looksAtOutcome(roots: ReadonlySet<string>, step: string): boolean {
+  return ['error', 'output', 'outcome', 'result', 'response', step].some((name) => roots.has(name))
+}
+
+/** What `loop` is when all iterations are done. */
+function doneLoop({ total }: LoopRun): JsonObject {
+  return { index: total - 1, first: total === 1, last: true, length: total, done: true }
 }
 
 interface OwnResult {
   at: string
   /** Type of the event that holds it: what `event.name` is in arcs. */
   told: string
-  value: Json
+  value: StepResult
 }
 
 /** The result that this run told in this turn, if it has one: a step without tools has none. */
 function ownResult(turn: Turn, runId: string): OwnResult | undefined {
   const event = turn.events.findLast((event) => event.node_id === runId && isResult(event))
-  return event && { at: event.event_id, told: event.event_type, value: event.result ?? null }
+  return event && { at: event.event_id, told: event.event_type, value: turn.result(event.event_id) }
 }
 
-function namesAfter(
+/** Names that are visible once a call has ended. A large result is put together only where one looks at it. */
+export function namesAfter(
   planned: StepPlan,
-  own: OwnResult | undefined,
+  result: StepResult | undefined,
   error: CallError | null,
-  facts: CallFacts,
+  facts: CallFacts & { event: string; more?: Record<string, unknown> },
 ): Record<string, unknown> {
-  const { step } = planned
-  const result = own?.value
-  const name = own?.told ?? (error === null ? 'call.done' : 'call.error')
-  const output = outputOf({ result: result ?? null, error, ...facts })
-  return {
-    event: { name, step: step.name, payload: { result: result ?? null, error: error as unknown as Json } },
-    output,
-    outcome: output,
+  const { facets, meta } = facts
+  const value = () => result?.value ?? null
+  const output = () => outputOf({ result: value(), error, facets, meta })
+  const payload = Object.defineProperty({ error }, 'result', { enumerable: true, get: value })
+  const names = {
+    ...facts.more,
+    event: { name: facts.event, step: planned.step.name, payload },
     ...(error === null ? {} : { error }),
-    ...(result === undefined ? {} : { result: new StepResult(result), response: new StepResult(result) }),
+    ...(result === undefined ? {} : { result, response: result }),
   }
+  for (const name of ['output', 'outcome']) {
+    Object.defineProperty(names, name, { enumerable: true, get: output })
+  }
+  return names
 }
 
 function pickArcs(planned: StepPlan, scope: Scope, succeeded: boolean): StepPlan['arcs'] {
@@ -147,14 +213,4 @@ function pickArcs(planned: StepPlan, scope: Scope, succeeded: boolean): StepPlan
   return planned.arcs.filter(
     (arc) => arc === first || (first?.group !== undefined && arc.group === first.group),
   )
-}
-
-/** Values by ctx name: a bare name means the same as `ctx.` there; `iter.` and `step.` end with the step. */
-export function ctxValues(rendered: Json): JsonObject {
-  const values: JsonObject = {}
-  for (const [key, value] of Object.entries(rendered as JsonObject)) {
-    if (key.startsWith('iter.') || key.startsWith('step.')) continue
-    values[key.startsWith('ctx.') ? key.slice(4) : key] = value
-  }
-  return values
 }

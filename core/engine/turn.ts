@@ -1,13 +1,24 @@
-import type { CallError } from '../schemas/command.ts'
+import type { CallError, Child } from '../schemas/command.ts'
 import type { Event, EventType } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
 import type { NewCommand } from '../store/commit.ts'
+import { loopResult, type NewResult } from '../store/results.ts'
 import { makeScope } from '../template/scope.ts'
-import type { Scope } from '../template/template.ts'
+import { type Scope, StepResult } from '../template/template.ts'
 import type { Env } from './decide.ts'
 import { fold } from './fold.ts'
-import { ctxOf, eventOf, type Iterated, type Known, NotLoaded, resultOf, setOf, workloadOf } from './known.ts'
+import {
+  ctxOf,
+  eventOf,
+  type Iterated,
+  type Known,
+  NotLoaded,
+  resultOf,
+  setOf,
+  wholeOf,
+  workloadOf,
+} from './known.ts'
 import type { Plan } from './plan.ts'
 
 export type Telling = Partial<Omit<Event, 'event_type' | 'execution_id'>> & { event_type: EventType }
@@ -22,17 +33,34 @@ export interface Turn {
   error: CallError | null
   events: Event[]
   commands: NewCommand[]
+  /** Results stored aside. */
+  stored: NewResult[]
+  /** Executions to be waited for, begun after the commit. */
+  children: NewChild[]
+  /** Executions that are waited for no longer. */
+  awaited: string[]
   more: boolean
   /** Records an event and folds it in; returns its id. */
   tell(event: Telling): string
   /** Ends the execution. */
   end(status: Exclude<Status, 'RUNNING'>, error: CallError | null, meta: JsonObject): void
-  /** Results of a loop's iterations in order, those of this turn included. */
+  /** Results of a loop's iterations in order, each whole, those of this turn included. */
   iterations(runId: string): Iterated[]
+  /** A result as templates read it: the event's, or the whole of it when they look beyond its stub. */
+  result(eventId: string): StepResult
+  /** Current value of a ctx name. */
+  ctx(name: string): Json | undefined
   /** Items of a loop. */
   items(loopAt: string): Json[]
   /** Names visible on the server; `set` are values about to be set. */
   scope(extras: Readonly<Record<string, unknown>>, options: { previous?: string; set?: JsonObject }): Scope
+}
+
+/** An execution that a step begins and waits for. */
+export interface NewChild extends Child {
+  child_execution_id: string
+  /** The `call.waiting` event. */
+  event_id: string
 }
 
 const ENDINGS = {
@@ -53,6 +81,9 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
     error: null,
     events: [],
     commands: [],
+    stored: [],
+    children: [],
+    awaited: [],
     more: false,
     tell(telling) {
       const event_id = telling.event_id ?? env.newId(turn.state.last)
@@ -64,6 +95,7 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
       return event_id
     },
     end(status, error, meta) {
+      turn.awaited.push(...Object.values(turn.state.runs).flatMap(({ waits }) => Object.keys(waits ?? {})))
       turn.status = status
       turn.error = error
       turn.tell({
@@ -84,7 +116,7 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
         ...added.map((event) => ({
           index: event.current_index!,
           ok: event.event_type === 'call.done',
-          result: event.result ?? null,
+          result: whole(event.event_id),
         })),
       ].sort((a, b) => a.index - b.index)
     },
@@ -92,6 +124,8 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
       const context = told.get(loopAt)?.context ?? eventOf(known, loopAt).context
       return (context?.items ?? []) as Json[]
     },
+    result: (eventId) => wrapped(eventId),
+    ctx,
     scope(extras, options) {
       const { set } = options
       return makeScope(
@@ -104,7 +138,7 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
           ctx: (name) => (set !== undefined && Object.hasOwn(set, name) ? set[name] : ctx(name)),
           stepNames: () => plan.playbook.steps.map((step) => step.name),
           step: (name) => (plan.step(name) === undefined ? undefined : stepResult(name)),
-          previous: () => (options.previous === undefined ? undefined : resultAt(options.previous)),
+          previous: () => (options.previous === undefined ? undefined : wrapped(options.previous)),
           now: () => env.now,
         },
         extras,
@@ -121,14 +155,33 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
     return ctxOf({ ...known, state: turn.state }, name)
   }
 
-  function stepResult(name: string): Json | undefined {
+  function stepResult(name: string): StepResult | undefined {
     const event = results.get(name)
-    return event === undefined ? resultOf(known, name)?.result : (event.result ?? null)
+    const id = event?.event_id ?? resultOf(known, name)?.event_id
+    return id === undefined ? undefined : wrapped(id, name)
   }
 
-  function resultAt(id: string): Json {
+  function wrapped(id: string, step?: string): StepResult {
     const event = told.get(id)
-    return event === undefined ? eventOf(known, id).result : (event.result ?? null)
+    const recorded = step === undefined ? undefined : known.results.get(step)
+    const there =
+      event !== undefined
+        ? { result: event.result ?? null, aside: event.meta?.stored !== undefined }
+        : recorded?.event_id === id
+          ? recorded
+          : eventOf(known, id)
+    return there.aside ? new StepResult(there.result, () => whole(id)) : new StepResult(there.result)
+  }
+
+  /** The whole value of a result, of this turn or of one before. */
+  function whole(id: string): Json {
+    const event = told.get(id)
+    if (event === undefined) return wholeOf(known, id)
+    if (event.meta?.stored === undefined) return event.result ?? null
+    const stored = turn.stored.find((value) => value.result_id === id)
+    if (stored !== undefined) return stored.data
+    const { stats } = event.result as { stats: JsonObject }
+    return loopResult(turn.iterations(event.node_id ?? ''), stats)
   }
 
   return turn

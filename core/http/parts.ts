@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Bus } from '../bus/bus.ts'
 import type { Config } from '../config.ts'
+import type { Children } from '../engine/children.ts'
 import type { Claims } from '../engine/claims.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Plans } from '../engine/plans.ts'
@@ -15,6 +16,7 @@ export interface Parts {
   bus: Bus
   engine: Engine
   claims: Claims
+  children: Children
   plans: Plans
   newId(): string
   announce(commands: Waiting[], again?: boolean): void

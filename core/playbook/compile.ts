@@ -6,10 +6,12 @@ import { describe } from './describe.ts'
 import { readDocument } from './document.ts'
 import { type Fault, type Faults, makeFaults, nearest, showFault } from './faults.ts'
 import { graphOf } from './graph.ts'
+import { readKeychain } from './keychain.ts'
 import { isRouter } from './router.ts'
 import { readStep } from './steps.ts'
 import type { ToolKinds } from './tasks.ts'
 import { mapping, text } from './values.ts'
+import { readWorkbook, type Workbook } from './workbook.ts'
 
 const MAX_STEPS = 10_000
 
@@ -31,7 +33,8 @@ export function compilePlaybook(
   }
   const workload = mapping(root.workload, ['workload'], faults)
   const dialect = dialectOf(root.workflow)
-  const steps = readSteps(root.workflow, { dialect, faults, toolKinds: options.toolKinds, placeOf })
+  const workbook = readWorkbook(root.workbook, faults)
+  const steps = readSteps(root.workflow, { dialect, faults, toolKinds: options.toolKinds, workbook, placeOf })
   const spec = executorSpec(root, faults)
   const entry = text(spec.entry_step, ['executor', 'spec', 'entry_step'], faults) ?? 'start'
   const finalStep = text(spec.final_step, ['executor', 'spec', 'final_step'], faults)
@@ -47,12 +50,10 @@ export function compilePlaybook(
     entry,
     ...(finalStep === undefined ? {} : { finalStep }),
     onError: spec.on_error === 'continue' ? 'continue' : 'fail',
+    keychain: readKeychain(root.keychain, faults),
   }
   checkReferences(playbook, root, faults)
   if (options.toolKinds !== undefined && faults.faults.length === 0) checkTemplates(playbook, root, faults)
-  if (root.keychain !== undefined) {
-    faults.warn(['keychain'], 'keychain entries are not resolved in this version; keychain.* is undefined')
-  }
   if (faults.faults.length > 0) {
     throw makeError(
       'NOETL_ERR_PLAYBOOK_INVALID',
@@ -78,6 +79,7 @@ function readSteps(
     dialect: Playbook['dialect']
     faults: Faults
     toolKinds: ToolKinds
+    workbook: Workbook
     placeOf: (path: (string | number)[]) => { line: number }
   },
 ): Step[] {

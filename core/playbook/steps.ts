@@ -5,6 +5,7 @@ import { readNext } from './router.ts'
 import { readAdmit, readRules } from './rules.ts'
 import { readTasks, type ToolKinds } from './tasks.ts'
 import { mapping, text, warnUnknownKeys } from './values.ts'
+import type { Workbook } from './workbook.ts'
 
 const STEP_KEYS = [
   'step',
@@ -32,7 +33,7 @@ const MAX_IN_FLIGHT = 10_000
 export function readStep(
   value: Json,
   path: Path,
-  about: { toolKinds: ToolKinds; faults: Faults; line: number },
+  about: { toolKinds: ToolKinds; workbook: Workbook; faults: Faults; line: number },
 ): Step | undefined {
   const { faults } = about
   if (!isObject(value)) {
@@ -75,6 +76,10 @@ export function readStep(
       ...mapping(value.set, [...path, 'set'], faults),
     },
     next: readNext(value.next, [...path, 'next'], faults),
+    onEnter: [],
+    onCall: [],
+    onExit: [],
+    loopResult: 'all',
     admit: readAdmit(policy.admit, [...path, 'spec', 'policy', 'admit'], faults),
     ...(typeof maxAttempts === 'number' && maxAttempts >= 1
       ? { maxAttempts: Math.min(100, maxAttempts) }

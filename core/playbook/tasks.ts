@@ -3,6 +3,7 @@ import type { Task } from '../schemas/playbook.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { readRetryBlock, readRules } from './rules.ts'
 import { mapping, text } from './values.ts'
+import { fromWorkbook, type Workbook } from './workbook.ts'
 
 /** Keys of a tool that say something of the task and are not the tool's own. */
 const TASK_KEYS = [
@@ -26,7 +27,7 @@ export type ToolKinds = readonly string[] | undefined
 export function readTasks(
   tool: Json | undefined,
   path: Path,
-  about: { step: string; toolKinds: ToolKinds; faults: Faults },
+  about: { step: string; toolKinds: ToolKinds; workbook: Workbook; faults: Faults },
 ): { tasks: Task[]; pipeline: boolean } {
   if (tool === undefined || tool === null) return { tasks: [], pipeline: false }
   if (Array.isArray(tool)) {
@@ -51,8 +52,9 @@ function readTask(
   { value, label }: { value: Json; label?: string },
   index: number,
   path: Path,
-  { step, toolKinds, faults }: { step: string; toolKinds: ToolKinds; faults: Faults },
+  about: { step: string; toolKinds: ToolKinds; workbook: Workbook; faults: Faults },
 ): Task | undefined {
+  const { step, toolKinds, workbook, faults } = about
   if (!isObject(value)) {
     faults.fault(path, `the tool of step "${step}" must be a mapping with "kind", or a list of them`)
     return undefined
@@ -62,6 +64,11 @@ function readTask(
     if (value.kind === undefined || value.kind === null)
       faults.fault(path, `the tool of step "${step}" has no "kind"`)
     return undefined
+  }
+  if (kind === 'workbook') {
+    const found = fromWorkbook(value, path, { step, workbook, faults })
+    const own = label ?? text(value.name, [...path, 'name'], faults) ?? `task_${index}`
+    return found === undefined ? undefined : readTask({ value: found, label: own }, index, path, about)
   }
   if (toolKinds !== undefined && !toolKinds.includes(kind)) {
     faults.fault(

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from './json.ts'
-import type { Playbook, Task } from './playbook.ts'
+import type { KeychainEntry, Playbook, Task } from './playbook.ts'
 
 /** What a worker gets with a lease: all that one run of a step's tools needs. */
 export interface LeasedCommand {
@@ -23,6 +23,26 @@ export interface LeasedCommand {
   args: JsonObject
   iteration: Iteration | null
   context: CommandContext
+  /** Goes on after an execution that the body waited for has ended. */
+  resume: Resume | null
+}
+
+/** Where a body goes on that waited for another execution, and what that came to. */
+export interface Resume {
+  /** What the worker handed over when it began to wait. */
+  state: JsonObject
+  result: Json
+  error: CallError | null
+}
+
+/** An execution that a body waits for. Its worker is free meanwhile; another may go on. */
+export interface Child {
+  path: string
+  version: number | null
+  payload: JsonObject
+  /** The step of it whose result is wanted; null: only that it has ended. */
+  return_step: string | null
+  timeout_seconds: number | null
 }
 
 /** The part of a step that runs on a worker. */
@@ -47,8 +67,13 @@ export interface CommandContext {
   ctx: JsonObject
   /** Results by step name. */
   steps: JsonObject
+  /** Of those that are stored aside, the stub that stands for them. */
+  stubs: JsonObject
   /** Result of the step that led here. */
   previous: Json
+  previous_stub: Json
+  /** Keychain entries that the templates name. */
+  keychain: KeychainEntry[]
 }
 
 /** Kinds of a tool's failure, as rules and arcs see them in `output.error.kind`. */
@@ -107,4 +132,9 @@ export type Outcome = {
     /** Extra facts of the last call (`http`, `pg`, `py`). */
     facets: JsonObject
   }
-} & ({ status: 'ok'; error: null } | { status: 'error'; error: CallError })
+} & (
+  | { status: 'ok'; error: null }
+  | { status: 'error'; error: CallError }
+  /** It waits for another execution; `resume` is handed back when it goes on. */
+  | { status: 'waiting'; error: null; child: Child; resume: JsonObject }
+)

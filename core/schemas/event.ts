@@ -10,6 +10,7 @@ export const EVENT_TYPES = [
   'command.late',
   'step.enter',
   'step.skipped',
+  'call.waiting',
   'call.done',
   'call.error',
   'loop.started',

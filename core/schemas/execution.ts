@@ -23,6 +23,8 @@ export interface State {
   final?: true
   /** Numbers for `progress`. */
   done: number
+  /** How many executions stand above this one, each waiting for the next. Absent: none. */
+  depth?: number
 }
 
 /** A value at hand, or the event whose `context.set` holds it. */
@@ -33,8 +35,10 @@ export interface Run {
   step: string
   /** Event whose result led here. */
   previous?: string
-  /** Commands issued and not settled, each with the index of its iteration (null: no loop). */
+  /** Commands issued and not settled, and executions waited for, each with the index of its iteration (null: no loop). */
   open: Record<string, number | null>
+  /** Of these, executions waited for, each with its `call.waiting` event. */
+  waits?: Record<string, string>
   /** Arguments handed over by the arc, for a loop's later iterations. */
   args?: JsonObject
   loop?: LoopRun
@@ -49,6 +53,8 @@ export interface LoopRun {
   issued: number
   done: number
   failed: number
+  /** What the results of its iterations take as JSON, roughly. */
+  bytes: number
   /** First error that no rule absorbed. */
   error?: CallError
 }
@@ -60,4 +66,6 @@ export interface Token {
   args: JsonObject
   /** Arrived here by an arc of this step. */
   from?: string
+  /** Issued beside the flow: it waits for nothing and joins nothing. */
+  aside?: true
 }

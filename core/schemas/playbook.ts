@@ -18,6 +18,16 @@ export interface Playbook {
   finalStep?: string
   /** What an uncaught error does: `fail` stops the run, `continue` follows arcs as after success. */
   onError: 'fail' | 'continue'
+  /** Secrets and tokens by name, resolved where a tool that names them runs. */
+  keychain: KeychainEntry[]
+}
+
+/** One entry of `keychain`, visible as `keychain.<name>.<field>`. */
+export interface KeychainEntry {
+  name: string
+  kind: string
+  /** Its other fields; they may hold templates over the workload and earlier entries. */
+  config: JsonObject
 }
 
 export interface Step {
@@ -35,6 +45,14 @@ export interface Step {
   /** Applied after the tool and before arcs are looked at. */
   set: JsonObject
   next: Router
+  /** Looked at when the step is entered, before its tools run; the first that matches is taken. */
+  onEnter: Reaction[]
+  /** Looked at after its tools ran, in a loop after each iteration; the first that matches is taken. */
+  onCall: Reaction[]
+  /** Looked at after `onCall`, as the step is left; the first that matches is taken too. */
+  onExit: Reaction[]
+  /** A loop's result: all iterations, or the last one's. */
+  loopResult: 'all' | 'last'
   /** Rules that may refuse the step before it runs. */
   admit: AdmitRule[]
   /** Runs of the command that leases may begin before it is given up. */
@@ -58,6 +76,31 @@ export interface Arc {
   args: JsonObject
   /** Arcs of one number are taken together: several targets of one `then`. */
   group?: number
+}
+
+/** What follows from an event of a step beside its result: values, other steps, the way on. */
+export interface Reaction {
+  when?: Json
+  set: JsonObject
+  collect: Collect[]
+  /** Steps issued beside the flow; nothing waits for them as for a branch of its own. */
+  calls: Target[]
+  /** Where the flow goes on; null: the step's own `next` says. */
+  next: Target[] | null
+}
+
+/** Adds a value to a list in ctx: as one element, or each element of it. */
+export interface Collect {
+  /** Name in ctx. */
+  into: string
+  from: Json
+  mode: 'append' | 'extend'
+}
+
+/** A step with the arguments handed to it. */
+export interface Target {
+  step: string
+  args: JsonObject
 }
 
 export interface AdmitRule {
@@ -85,6 +128,12 @@ export interface Task {
   /** Names bound after it ran. */
   set: JsonObject
   rules: Rule[]
+  /** It is passed over unless this holds. */
+  when?: Json
+  /** Runs for its effect: its result is not part of the step's. */
+  aside?: true
+  /** The result of SQL: everything, or the plain list of rows. */
+  rows?: true
 }
 
 /** One policy rule; the first whose `when` holds decides. */
@@ -102,4 +151,6 @@ export interface Rule {
   set: JsonObject
   /** Text of the failure, for `fail`. */
   message?: Json
+  /** What the result is instead. */
+  result?: Json
 }

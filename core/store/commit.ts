@@ -4,6 +4,7 @@ import type { Event } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import type { JsonObject } from '../schemas/json.ts'
 import { jsonText } from './json-text.ts'
+import type { NewResult } from './results.ts'
 
 /**
  * All that one step forward of one execution changes. It is written whole or not at all, and only if
@@ -23,6 +24,12 @@ export interface Transition {
   commands: NewCommand[]
   /** Ids given by senders, recorded so that the same id again changes nothing. */
   keys: { key: string; event_id: string }[]
+  /** Results stored aside. */
+  results: NewResult[]
+  /** Executions to be waited for, begun after this is written. */
+  waits: { child_execution_id: string; event_id: string; deadline: string | null }[]
+  /** Executions that are waited for no longer. */
+  awaited: string[]
 }
 
 /** A command and the proof that its reporter holds it: the token, or for clients without one their name. */
@@ -53,7 +60,7 @@ export interface CommitResult {
  * Writes many transitions in one statement, which is one transaction and one round trip.
  * Rows are locked in the order of their ids, so that two servers cannot block each other in a ring.
  */
-const COMMIT = `
+const commitText = (more: string) => `
 WITH input AS MATERIALIZED (
   SELECT * FROM json_to_recordset($1::json) AS x(
     execution_id bigint, revision integer, status text, state jsonb, error jsonb, settles integer,
@@ -113,13 +120,34 @@ WITH input AS MATERIALIZED (
     event_type text, node_id bigint, node_name text, node_type text, status text, duration double precision,
     current_index integer, worker_id text, context jsonb, result jsonb, meta jsonb, error jsonb)
   JOIN ok USING (execution_id)
-), keyed AS (
+${more}), keyed AS (
   INSERT INTO noetl.event_key (execution_id, key, event_id)
   SELECT execution_id, k.key, k.event_id
   FROM json_to_recordset($5::json) AS k(execution_id bigint, key text, event_id bigint) JOIN ok USING (execution_id)
 )
 SELECT (SELECT coalesce(array_agg(execution_id), '{}') FROM ok)::text[] AS written,
        (SELECT coalesce(array_agg(queue_id), '{}') FROM held)::text[] AS held`
+
+const COMMIT = commitText('')
+/** Beside it: values stored aside, and executions waited for. Most transitions have none. */
+const COMMIT_MORE = commitText(`), aside AS (
+  INSERT INTO noetl.result (execution_id, result_id, name, store, bytes, data)
+  SELECT execution_id, r.result_id, r.name, r.store, r.bytes, r.data
+  FROM json_to_recordset($6::json) AS r(execution_id bigint, result_id bigint, name text, store text, bytes bigint,
+    data json)
+  JOIN ok USING (execution_id)
+), waits AS (
+  INSERT INTO noetl.wait (execution_id, child_execution_id, event_id, deadline)
+  SELECT execution_id, w.child_execution_id, w.event_id, w.deadline
+  FROM json_to_recordset($7::json) AS w(execution_id bigint, child_execution_id bigint, event_id bigint,
+    deadline timestamptz)
+  JOIN ok USING (execution_id)
+), awaited AS (
+  DELETE FROM noetl.wait w USING ok
+  WHERE w.execution_id = ok.execution_id AND (w.execution_id, w.child_execution_id) IN (
+    SELECT execution_id, child_execution_id
+    FROM json_to_recordset($8::json) AS a(execution_id bigint, child_execution_id bigint))
+`)
 
 /** See COMMIT. Transitions must be of different executions. */
 export async function commitTransitions(pool: pg.Pool, transitions: Transition[]): Promise<CommitResult> {
@@ -128,6 +156,9 @@ export async function commitTransitions(pool: pg.Pool, transitions: Transition[]
   const commands: object[] = []
   const events: Event[] = []
   const keys: object[] = []
+  const results: object[] = []
+  const waits: object[] = []
+  const awaited: object[] = []
   for (const t of transitions) {
     const { execution_id } = t
     input.push({
@@ -143,11 +174,16 @@ export async function commitTransitions(pool: pg.Pool, transitions: Transition[]
     for (const command of t.commands) commands.push({ execution_id, ...command })
     for (const event of t.events) events.push(event)
     for (const key of t.keys) keys.push({ execution_id, ...key })
+    for (const result of t.results) results.push({ execution_id, ...result })
+    for (const wait of t.waits) waits.push({ execution_id, ...wait })
+    for (const child_execution_id of t.awaited) awaited.push({ execution_id, child_execution_id })
   }
-  const { rows } = await pool.query<{ written: string[]; held: string[] }>({
-    name: 'commit',
-    text: COMMIT,
-    values: [input, settles, commands, events, keys].map(jsonText),
-  })
+  const plain = [input, settles, commands, events, keys]
+  const more = [results, waits, awaited]
+  const { rows } = await pool.query<{ written: string[]; held: string[] }>(
+    more.every((list) => list.length === 0)
+      ? { name: 'commit', text: COMMIT, values: plain.map(jsonText) }
+      : { name: 'commit-more', text: COMMIT_MORE, values: [...plain, ...more].map(jsonText) },
+  )
   return { written: new Set(rows[0]!.written), held: new Set(rows[0]!.held) }
 }

@@ -1,8 +1,7 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import type pg from 'pg'
-import { makeError } from '../errors.ts'
 import type { EncryptionKey } from '../schemas/encryption-key.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import { type Sealed, seal, unseal } from './sealing.ts'
 
 /** A credential as it may be shown: without its data. */
 export interface CredentialEntry {
@@ -18,7 +17,7 @@ export interface CredentialEntry {
 
 const COLUMNS = 'credential_id, name, type, meta, tags, description, created_at, updated_at'
 
-/** Creates or replaces by name. The data is sealed with AES-256-GCM; the name is bound to it. */
+/** Creates or replaces by name. The data is sealed; the name is bound to it. */
 export async function putCredential(
   pool: pg.Pool,
   key: EncryptionKey | undefined,
@@ -32,7 +31,7 @@ export async function putCredential(
     description: string | null
   },
 ): Promise<CredentialEntry> {
-  if (key === undefined) throw makeError('NOETL_ERR_CREDENTIAL_KEY_MISSING', [])
+  const { key_id, sealed } = seal(key, credential.name, credential.data)
   const { rows } = await pool.query<CredentialEntry>(
     `INSERT INTO noetl.credential (credential_id, name, type, key_id, sealed, meta, tags, description)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -43,8 +42,8 @@ export async function putCredential(
       credential.credential_id,
       credential.name,
       credential.type,
-      key.id,
-      seal(key, credential.name, credential.data),
+      key_id,
+      sealed,
       JSON.stringify(credential.meta),
       JSON.stringify(credential.tags),
       credential.description,
@@ -68,15 +67,10 @@ export async function openCredential(
   key: EncryptionKey | undefined,
   name: string,
 ): Promise<JsonObject | undefined> {
-  if (key === undefined) throw makeError('NOETL_ERR_CREDENTIAL_KEY_MISSING', [])
-  const { rows } = await pool.query<{ sealed: Buffer; key_id: string }>(
-    'SELECT sealed, key_id FROM noetl.credential WHERE name = $1',
-    [name],
-  )
-  const row = rows[0]
-  if (row === undefined) return undefined
-  if (row.key_id !== key.id) throw makeError('NOETL_ERR_CREDENTIAL_KEY_WRONG', [name, row.key_id, key.id])
-  return unseal(key, name, row.sealed)
+  const { rows } = await pool.query<Sealed>('SELECT sealed, key_id FROM noetl.credential WHERE name = $1', [
+    name,
+  ])
+  return rows[0] === undefined ? undefined : unseal(key, { place: name, name, row: rows[0] })
 }
 
 export async function listCredentials(
@@ -99,19 +93,4 @@ export async function deleteCredential(pool: pg.Pool, nameOrId: string): Promise
     [nameOrId],
   )
   return (rowCount ?? 0) > 0
-}
-
-function seal(key: EncryptionKey, name: string, data: JsonObject): Buffer {
-  const nonce = randomBytes(12)
-  const cipher = createCipheriv('aes-256-gcm', key.bytes, nonce).setAAD(Buffer.from(name))
-  const sealed = Buffer.concat([cipher.update(JSON.stringify(data), 'utf8'), cipher.final()])
-  return Buffer.concat([nonce, cipher.getAuthTag(), sealed])
-}
-
-function unseal(key: EncryptionKey, name: string, sealed: Buffer): JsonObject {
-  const decipher = createDecipheriv('aes-256-gcm', key.bytes, sealed.subarray(0, 12))
-    .setAAD(Buffer.from(name))
-    .setAuthTag(sealed.subarray(12, 28))
-  const text = Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()])
-  return JSON.parse(text.toString('utf8')) as JsonObject
 }

@@ -111,6 +111,7 @@ export async function findStalled(pool: pg.Pool, seconds: number, limit: number)
     text: `SELECT e.execution_id FROM noetl.execution e
            WHERE e.status = 'RUNNING' AND e.updated_at < now() - $1 * interval '1 second'
              AND NOT EXISTS (SELECT 1 FROM noetl.queue q WHERE q.execution_id = e.execution_id)
+             AND NOT EXISTS (SELECT 1 FROM noetl.wait w WHERE w.execution_id = e.execution_id)
            LIMIT $2`,
     values: [seconds, limit],
   })

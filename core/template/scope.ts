@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../schemas/json.ts'
-import { type Scope, StepResult } from './template.ts'
+import type { Scope, StepResult } from './template.ts'
 
 /** Where the names come from that are visible everywhere. Each may throw to say that it is not loaded yet. */
 export interface Names {
@@ -12,9 +12,9 @@ export interface Names {
   ctx(name: string): Json | undefined
   stepNames(): Iterable<string>
   /** Result of a step; undefined when it has none. */
-  step(name: string): Json | undefined
+  step(name: string): StepResult | undefined
   /** Result of the step that led here; undefined when there is none. */
-  previous(): Json | undefined
+  previous(): StepResult | undefined
   now(): string
 }
 
@@ -42,13 +42,13 @@ export function makeScope(names: Names, extras: Readonly<Record<string, unknown>
         case 'vars':
           return names.ctxFirst ? lazy(bothNames(names), bothValue(names)) : lazy(names.ctxNames(), names.ctx)
         case 'steps':
-          return lazy(names.stepNames(), (step) => wrap(names.step(step)))
+          return lazy(names.stepNames(), names.step)
       }
       const step = names.step(name)
-      if (step !== undefined) return new StepResult(step)
+      if (step !== undefined) return step
       const bare = bareValue(names, name)
       if (bare !== undefined) return bare
-      if (name === 'result' || name === 'response' || name === '_prev') return wrap(names.previous())
+      if (name === 'result' || name === 'response' || name === '_prev') return names.previous()
       return undefined
     },
   }
@@ -71,10 +71,6 @@ function bothValue(names: Names): (name: string) => Json | undefined {
     const workload = names.workload()
     return Object.hasOwn(workload, name) ? workload[name] : undefined
   }
-}
-
-function wrap(value: Json | undefined): StepResult | undefined {
-  return value === undefined ? undefined : new StepResult(value)
 }
 
 /** An object whose members are fetched when they are looked at. */

@@ -7,10 +7,23 @@ import { fail } from './failure.ts'
  * reading only, so they never show in JSON.
  */
 export class StepResult {
-  readonly value: Json
+  /** The value, or of one that is stored aside the part at hand. */
+  readonly near: Json
+  readonly #load: (() => Json) | undefined
 
-  constructor(value: Json) {
-    this.value = value
+  constructor(near: Json, load?: () => Json) {
+    this.near = near
+    this.#load = load
+  }
+
+  /** True when only a part is at hand. */
+  get isPart(): boolean {
+    return this.#load !== undefined
+  }
+
+  /** The whole value; what loads it may throw to say that it is not there yet. */
+  get value(): Json {
+    return this.#load === undefined ? this.near : this.#load()
   }
 }
 
@@ -18,7 +31,9 @@ export class StepResult {
 export function member(base: unknown, key: unknown): unknown {
   if (typeof base === 'object' && base !== null) {
     if (base instanceof StepResult) {
-      const own = member(base.value, key)
+      const near = member(base.near, key)
+      if (near !== undefined) return near
+      const own = base.isPart && !isReference(key) ? member(base.value, key) : undefined
       return own === undefined && (key === 'data' || key === 'result' || key === 'response')
         ? base.value
         : own
@@ -30,6 +45,11 @@ export function member(base: unknown, key: unknown): unknown {
       : undefined
   }
   return typeof base === 'string' && typeof key === 'number' ? Array.from(base).at(key) : undefined
+}
+
+/** Keys that only the part at hand has: asking for others of them loads nothing. */
+function isReference(key: unknown): boolean {
+  return key === '_ref' || key === '_store' || key === '_preview'
 }
 
 /** A value as it leaves a scope: without its wrapper, and a map whose members are fetched made whole. */
@@ -86,14 +106,15 @@ const FALSE_WORDS = new Set(['', 'false', '0', 'no', 'none', 'null', 'off', '{}'
 
 /** Truth of a `when`: as Jinja2, and words that mean no are false too. */
 export function truthy(value: unknown): boolean {
-  const plain = value instanceof StepResult ? value.value : value
+  if (value instanceof StepResult && value.isPart) return true
+  const plain = value instanceof StepResult ? value.near : value
   return typeof plain === 'string' ? !FALSE_WORDS.has(plain.trim().toLowerCase()) : holds(plain)
 }
 
 /** Truth inside an expression, as Jinja2 has it. */
 export function holds(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return Boolean(value)
-  if (value instanceof StepResult) return holds(value.value)
+  if (value instanceof StepResult) return value.isPart || holds(value.near)
   return Array.isArray(value) ? value.length > 0 : Object.keys(value).length > 0
 }
 

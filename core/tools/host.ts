@@ -31,7 +31,7 @@ export interface PluginManifest {
 }
 
 /** Kinds that need no plugin. */
-export const BUILT_IN_KINDS: readonly string[] = ['noop']
+export const BUILT_IN_KINDS: readonly string[] = ['artifact', 'noop', 'playbook', 'workbook']
 
 /**
  * Manifests of the plugins to load: those named (package names or folders), or with no name all packages

@@ -10,6 +10,8 @@ export type Reported = 'recorded' | 'duplicate' | 'late' | 'lost'
 /** A report is tried for so long; then the command is left to its lease, which has run out. In milliseconds. */
 const PATIENCE_MS = 300_000
 
+const NAMES = { ok: 'call.done', error: 'call.error', waiting: 'call.waiting' } as const
+
 type Answer = { outcome: Reported } | { error: string; code: string; status: number }
 
 /** Sends outcomes to the server, those that arrive together in one request, until they are durable there. */
@@ -37,7 +39,7 @@ export function makeReports(options: { workerId: string; servers: Servers; log: 
     const event = {
       execution_id,
       step,
-      name: outcome.status === 'ok' ? 'call.done' : 'call.error',
+      name: NAMES[outcome.status],
       payload: { command_id, ...outcome },
       meta: { command_id, token, attempt, started_at: startedAt },
     }

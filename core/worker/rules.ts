@@ -6,8 +6,8 @@ import type { CallOutcome } from './call-tool.ts'
 
 /** What the rules of a task say after one run of it. */
 export type Verdict =
-  | { do: 'next' | 'break'; set: JsonObject }
-  | { do: 'jump'; to: string; set: JsonObject }
+  | { do: 'next' | 'break'; set: JsonObject; result?: Json }
+  | { do: 'jump'; to: string; set: JsonObject; result?: Json }
   | { do: 'retry'; afterSeconds: number; set: JsonObject }
   | { do: 'fail'; error: CallError; set: JsonObject }
 
@@ -23,13 +23,14 @@ export function judge(task: Task, outcome: CallOutcome, run: number, scope: Scop
     return outcome.error === null ? { do: 'next', set: {} } : { do: 'fail', error: outcome.error, set: {} }
   }
   const set = compileTemplate(rule.set).render(scope) as JsonObject
+  const result = rule.result === undefined ? {} : { result: compileTemplate(rule.result).render(scope) }
   switch (rule.do) {
     case 'continue':
-      return { do: 'next', set }
+      return { do: 'next', set, ...result }
     case 'break':
-      return { do: 'break', set }
+      return { do: 'break', set, ...result }
     case 'jump':
-      return { do: 'jump', to: rule.to ?? '', set }
+      return { do: 'jump', to: rule.to ?? '', set, ...result }
     case 'fail':
       return { do: 'fail', error: failure(task, outcome, rule, scope), set }
     case 'retry': {

@@ -1,14 +1,14 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { isNoetlError } from '../errors.ts'
 import { type CallError, type LeasedCommand, makeCallError, type Outcome } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Task } from '../schemas/playbook.ts'
-import { errorEnvelope, outputOf } from '../template/output.ts'
-import { compileTemplate, type Scope, StepResult } from '../template/template.ts'
-import type { Credential, ToolCall } from '../tools/define.ts'
+import { errorEnvelope } from '../template/output.ts'
+import { compileCondition, compileTemplate } from '../template/template.ts'
+import type { Credential } from '../tools/define.ts'
 import type { ToolRegistry } from '../tools/registry.ts'
-import { type CallOutcome, callTool, fault } from './call-tool.ts'
+import { type Called, callTask, namesAfter, problemOf } from './call-task.ts'
+import type { CallOutcome } from './call-tool.ts'
 import { judge, type Verdict } from './rules.ts'
 import { makeStepScope, type StepScope } from './step-scope.ts'
 
@@ -20,6 +20,8 @@ export interface Surroundings {
   log: Logger
   signal: AbortSignal
   credentials(alias: string): Promise<Credential>
+  /** Values of the keychain entries that the command names, by entry; those that cannot be had are left out. */
+  keychain(command: LeasedCommand): Promise<JsonObject>
   now(): string
 }
 
@@ -31,40 +33,82 @@ interface Left {
   passed: boolean
 }
 
+/** Where a body is: all that goes on with it when it has waited for another execution. */
+interface Progress {
+  /** Index of the task. */
+  at: number
+  /** Which run of this call it is under a retry rule; 0: none yet. */
+  run: number
+  /** How often each task was begun. */
+  visits: Record<string, number>
+  left: Left[]
+  calls: number
+}
+
 /**
  * Runs the body of a command: its tools in order, each with its rules. Rejects only with the signal's
- * reason; every other end, a template that cannot be evaluated included, is an outcome.
+ * reason; every other end, a template that cannot be evaluated included, is an outcome. A tool that waits for
+ * another execution ends the command; `resume` of a later command goes on from there.
  */
 export async function runCommand(command: LeasedCommand, around: Surroundings): Promise<Outcome> {
   const { tasks, pipeline } = command.body
-  const scope = makeStepScope(command, around.now)
+  const keychain = command.context.keychain.length === 0 ? {} : await around.keychain(command)
+  const scope = makeStepScope(command, { now: around.now, keychain })
   const startedAt = performance.now()
-  const left: Left[] = []
-  const visits = new Map<string, number>()
+  const progress = progressOf(command)
+  const { left } = progress
+  let resumed = command.resume
   let error: CallError | null = null
   let facets: JsonObject = {}
-  let calls = 0
-  for (let at = 0, visit = 0; at < tasks.length && error === null; ) {
-    const task = tasks[at]!
-    if (visit === 0) {
-      visit = (visits.get(task.label) ?? 0) + 1
-      visits.set(task.label, visit)
+  const outcome = () => ({
+    result: pipeline ? merge(left) : (left.at(-1)?.result ?? null),
+    set: scope.assigned,
+    meta: {
+      duration_ms: Math.round((performance.now() - startedAt) * 1000) / 1000,
+      calls: progress.calls,
+      facets,
+    },
+  })
+  while (progress.at < tasks.length && error === null) {
+    const task = tasks[progress.at]!
+    if (progress.run === 0) {
+      const passed = passedOver(task, scope)
+      if (passed === true) {
+        progress.at += 1
+        continue
+      }
+      if (passed !== false) {
+        error = passed
+        break
+      }
+      progress.visits[task.label] = (progress.visits[task.label] ?? 0) + 1
     }
-    let run = 0
     let verdict: Verdict
     let last: CallOutcome
     for (;;) {
-      run += 1
-      calls += 1
       around.signal.throwIfAborted()
-      ;({ outcome: last, verdict } = await runOnce(command, task, { run, visit, scope, around }))
-      facets = last.facets
+      let called: Called
+      if (resumed !== null) {
+        called = { result: resumed.result, error: resumed.error, facets: {}, durationMs: 0 }
+        resumed = null
+      } else {
+        progress.run += 1
+        progress.calls += 1
+        called = await callTask(command, task, { ...placeOfCall(progress, task), scope, around })
+      }
+      if ('child' in called) {
+        const resume = { ...progress, scope: scope.save() } as unknown as JsonObject
+        return { ...outcome(), status: 'waiting', error: null, child: called.child, resume }
+      }
+      last = called
+      verdict = judged(command.step, task, last, progress.run, scope, around)
+      facets = task.aside ? facets : last.facets
       if (verdict.do !== 'retry') break
       around.log.info(
         {
           step: command.step,
           task: task.label,
-          run,
+          run: progress.run,
           after_s: verdict.afterSeconds,
           why: last.error?.message,
         },
@@ -76,9 +120,11 @@ export async function runCommand(command: LeasedCommand, around: Surroundings): 
       )
     }
     const passed = last.error !== null && verdict.do !== 'fail'
-    const result = passed ? errorEnvelope(last.result, last.error!) : last.result
-    left.push({ label: task.label, result: verdict.do === 'fail' ? last.result : result, passed })
-    visit = 0
+    const plain = verdict.do === 'fail' || !('result' in verdict) ? last.result : (verdict.result ?? null)
+    const result = passed ? errorEnvelope(plain, last.error!) : plain
+    if (!task.aside) left.push({ label: task.label, result: verdict.do === 'fail' ? plain : result, passed })
+    const { run } = progress
+    progress.run = 0
     if (verdict.do === 'fail') {
       scope.assign(verdict.set)
       error = verdict.error
@@ -86,127 +132,54 @@ export async function runCommand(command: LeasedCommand, around: Surroundings): 
     }
     error = finish(task, result, verdict, { last, scope, run, step: command.step })
     if (error !== null || verdict.do === 'break') break
-    if (calls >= MAX_CALLS) {
+    if (progress.calls >= MAX_CALLS) {
       error = makeCallError({
         kind: 'tool_error',
         message: `"jump" went on for ${MAX_CALLS} calls without an end`,
       })
       break
     }
-    at = verdict.do === 'jump' ? placeOf(verdict.to, at, tasks) : at + 1
+    progress.at = verdict.do === 'jump' ? placeOf(verdict.to, progress.at, tasks) : progress.at + 1
   }
-  const result = pipeline ? merge(left) : (left.at(-1)?.result ?? null)
-  const meta = { duration_ms: Math.round((performance.now() - startedAt) * 1000) / 1000, calls, facets }
-  const base = { result, set: scope.assigned, meta }
-  return error === null ? { ...base, status: 'ok', error: null } : { ...base, status: 'error', error }
+  return error === null ? { ...outcome(), status: 'ok', error } : { ...outcome(), status: 'error', error }
 }
 
-/** One call of a task's tool, and what its rules say to it. */
-async function runOnce(
-  command: LeasedCommand,
-  task: Task,
-  at: { run: number; visit: number; scope: StepScope; around: Surroundings },
-): Promise<{ outcome: CallOutcome; verdict: Verdict }> {
-  const { run, scope, around } = at
-  const outcome = await callOnce(command, task, at)
-  const rules = scope.with(namesAfter(command.step, task, outcome, run))
+function progressOf({ resume }: LeasedCommand): Progress {
+  const fresh: Progress = { at: 0, run: 0, visits: {}, left: [], calls: 0 }
+  if (resume === null) return fresh
+  const { scope: _scope, ...progress } = resume.state
+  return { ...fresh, ...(progress as unknown as Partial<Progress>) }
+}
+
+function placeOfCall({ run, visits }: Progress, task: Task): { run: number; visit: number } {
+  return { run, visit: visits[task.label] ?? 1 }
+}
+
+/** Whether a task's own condition keeps it from running; its error when that cannot be told. */
+function passedOver(task: Task, scope: StepScope): boolean | CallError {
+  if (task.when === undefined) return false
   try {
-    return { outcome, verdict: judge(task, outcome, run, rules) }
+    return !compileCondition(task.when).test(scope.with(scope.latest()))
   } catch (problem) {
-    return { outcome, verdict: { do: 'fail', error: problemOf(problem, around), set: {} } }
+    return problemOf(problem)
   }
 }
 
-async function callOnce(
-  command: LeasedCommand,
+/** What a task's rules say to one run of it. */
+function judged(
+  step: string,
   task: Task,
-  { run, visit, scope, around }: { run: number; visit: number; scope: StepScope; around: Surroundings },
-): Promise<CallOutcome> {
-  const loaded = around.tools.get(task.kind)
-  if (loaded === undefined) {
-    const kinds = around.tools.kinds().join(', ')
-    return {
-      result: null,
-      error: fault('NOETL_ERR_TOOL_UNKNOWN', [task.kind, kinds], 'unknown'),
-      facets: {},
-      durationMs: 0,
-    }
-  }
-  let fields: JsonObject
+  outcome: CallOutcome,
+  run: number,
+  scope: StepScope,
+  around: Surroundings,
+): Verdict {
+  const names = namesAfter(step, task, outcome, run)
+  scope.remember(names)
   try {
-    fields = renderFields(
-      command,
-      task,
-      scope.with({ _task: task.label, _attempt: run }),
-      loaded.tool.textFields ?? [],
-    )
+    return judge(task, outcome, run, scope.with(names))
   } catch (problem) {
-    return { result: null, error: problemOf(problem, around), facets: {}, durationMs: 0 }
-  }
-  const call: ToolCall = {
-    signal: around.signal,
-    log: around.log,
-    attempt: run,
-    idempotencyKey: `${command.command_id}-${task.label}-${visit}`,
-    executionId: command.execution_id,
-    step: command.step,
-    credentials: around.credentials,
-    context: scope.all,
-  }
-  return callTool(loaded, fields, call, around.log)
-}
-
-/** The tool's fields with their templates evaluated; arguments of step, task and arc under `input`. */
-function renderFields(
-  command: LeasedCommand,
-  task: Task,
-  scope: Scope,
-  textFields: readonly string[],
-): JsonObject {
-  const input: JsonObject = {
-    ...(compileTemplate(command.body.input).render(scope) as JsonObject),
-    ...(compileTemplate(task.input).render(scope) as JsonObject),
-    ...command.args,
-  }
-  // Arguments are visible to the other fields: under `args` and `input`, and bare where nothing else has the name.
-  const inner: Scope = {
-    lookup(name) {
-      if (name === 'args' || name === 'input') return input
-      const value = scope.lookup(name)
-      return value === undefined && Object.hasOwn(input, name) ? input[name] : value
-    },
-  }
-  const fields: JsonObject = { input }
-  for (const [key, value] of Object.entries(task.config)) {
-    const text = textFields.includes(key)
-    if (text && typeof value === 'string') fields[key] = compileTemplate(value).renderText(inner)
-    else if (text && Array.isArray(value)) fields[key] = value.map((part) => renderPart(part, inner))
-    else fields[key] = compileTemplate(value).render(inner)
-  }
-  return fields
-}
-
-function renderPart(part: Json, scope: Scope): Json {
-  return typeof part === 'string'
-    ? compileTemplate(part).renderText(scope)
-    : compileTemplate(part).render(scope)
-}
-
-function namesAfter(step: string, task: Task, outcome: CallOutcome, run: number): Record<string, unknown> {
-  const { result, error, facets, durationMs } = outcome
-  const output = outputOf({ result, error, facets, meta: { attempt: run, duration_ms: durationMs } })
-  const own = new StepResult(error === null ? result : errorEnvelope(result, error))
-  return {
-    output,
-    outcome: output,
-    result: own,
-    response: own,
-    [step]: own,
-    [task.label]: own,
-    _prev: own,
-    _task: task.label,
-    _attempt: run,
-    ...(error === null ? {} : { error }),
+    return { do: 'fail', error: problemOf(problem, around), set: {} }
   }
 }
 
@@ -226,7 +199,7 @@ function finish(
   } catch (problem) {
     return problemOf(problem)
   }
-  scope.bind(task.label, result)
+  if (!task.aside) scope.bind(task.label, result)
   return null
 }
 
@@ -252,17 +225,4 @@ function merge(left: Left[]): Json {
     Object.assign(merged, passed ? rest : result)
   }
   return { ...merged, ...named }
-}
-
-function problemOf(problem: unknown, around?: Surroundings): CallError {
-  if (isNoetlError(problem)) {
-    const kind = problem.code.startsWith('NOETL_ERR_TEMPLATE') ? 'transform' : 'unknown'
-    return makeCallError({ kind, message: problem.message, code: problem.code })
-  }
-  around?.log.error({ err: problem }, 'a step failed in a way that it should not')
-  return fault(
-    'NOETL_ERR_INTERNAL',
-    [problem instanceof Error ? problem.message : String(problem)],
-    'unknown',
-  )
 }

@@ -5,6 +5,7 @@ import { isNoetlError } from '../errors.ts'
 export interface Servers {
   post<T>(path: string, body: unknown, options?: { hint?: string; timeoutMs?: number }): Promise<T>
   get<T>(path: string): Promise<T>
+  put<T>(path: string, body: unknown): Promise<T>
   close(): Promise<void>
 }
 
@@ -44,6 +45,7 @@ export function makeServers(options: { url: string; token: string | undefined })
       }
     },
     get: (path) => home.request('GET', path),
+    put: (path, body) => home.request('PUT', path, body),
     async close() {
       await Promise.all([home, ...hinted.values()].map((client) => client.close()))
     },

@@ -1,4 +1,4 @@
-import type { LeasedCommand } from '../schemas/command.ts'
+import type { CommandContext, LeasedCommand } from '../schemas/command.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
 import { makeScope } from '../template/scope.ts'
 import { type Scope, StepResult } from '../template/template.ts'
@@ -11,17 +11,27 @@ export interface StepScope {
   assign(values: JsonObject): void
   /** Binds the result of a pipeline's item to its label and to `_prev`. */
   bind(label: string, result: Json): void
+  /** Keeps the names that the last call left, for the condition of the task after it. */
+  remember(names: Readonly<Record<string, unknown>>): void
+  /** Those names; before any call, none. */
+  latest(): Readonly<Record<string, unknown>>
   /** `ctx` values assigned so far: they go back with the report. */
   readonly assigned: JsonObject
   /** Everything by name, for code that looks at it whole. */
   all(): JsonObject
+  /** What was bound and assigned so far, for the command that goes on after a wait. */
+  save(): JsonObject
 }
 
-export function makeStepScope(command: LeasedCommand, now: () => string): StepScope {
+export function makeStepScope(
+  command: LeasedCommand,
+  around: { now: () => string; keychain: JsonObject },
+): StepScope {
   const { context, iteration, body } = command
-  const ctx: JsonObject = { ...context.ctx }
-  const assigned: JsonObject = {}
-  const bound: Record<string, unknown> = {}
+  const saved = command.resume?.state.scope as { [part: string]: JsonObject } | undefined
+  const ctx: JsonObject = { ...context.ctx, ...saved?.assigned }
+  const assigned: JsonObject = { ...saved?.assigned }
+  const bound: Record<string, unknown> = { ...saved?.bare }
   const results: JsonObject = {}
   const iter: JsonObject =
     iteration === null
@@ -32,7 +42,9 @@ export function makeStepScope(command: LeasedCommand, now: () => string): StepSc
           _index: iteration.index,
           _total: iteration.total,
         }
-  const perRun: JsonObject = {}
+  Object.assign(iter, saved?.iter)
+  const perRun: JsonObject = { ...saved?.step }
+  const bare: JsonObject = { ...saved?.bare }
   const looped: Record<string, unknown> =
     iteration === null
       ? {}
@@ -54,20 +66,36 @@ export function makeStepScope(command: LeasedCommand, now: () => string): StepSc
     workload: () => context.workload,
     ctxNames: () => Object.keys(ctx),
     ctx: (name: string) => (Object.hasOwn(ctx, name) ? ctx[name] : undefined),
-    stepNames: () => Object.keys(context.steps),
-    step: (name: string) => (Object.hasOwn(context.steps, name) ? context.steps[name] : undefined),
-    previous: () => context.previous ?? undefined,
-    now,
+    stepNames: () => [...new Set([...Object.keys(context.steps), ...Object.keys(context.stubs)])],
+    step: (name: string) => stepResult(context, name),
+    previous: () => {
+      if (context.previous_stub !== null) return new StepResult(context.previous_stub, () => context.previous)
+      return context.previous === null ? undefined : new StepResult(context.previous)
+    },
+    now: around.now,
   }
-  return {
+  let latest: Readonly<Record<string, unknown>> = {}
+  const scope: StepScope = {
     with: (extras) =>
-      makeScope(names, { ...command.args, ...looped, iter, step: perRun, results, ...bound, ...extras }),
+      makeScope(names, {
+        ...command.args,
+        ...looped,
+        iter,
+        step: perRun,
+        results,
+        keychain: around.keychain,
+        ...bound,
+        ...extras,
+      }),
     assign(values) {
       for (const [key, value] of Object.entries(values)) {
         const [scope, name] = splitKey(key)
         if (scope === 'iter') iter[name] = value
         else if (scope === 'step') perRun[name] = value
-        else if (scope === 'bare') bound[name] = value
+        else if (scope === 'bare') {
+          bound[name] = value
+          bare[name] = value
+        }
         // A single tool has no pipeline in which a bare name could be used: it is the execution's.
         if (scope === 'ctx' || (scope === 'bare' && !body.pipeline)) {
           ctx[name] = value
@@ -80,6 +108,10 @@ export function makeStepScope(command: LeasedCommand, now: () => string): StepSc
       bound[label] = new StepResult(result)
       bound._prev = new StepResult(result)
     },
+    remember(names) {
+      latest = names
+    },
+    latest: () => latest,
     assigned,
     all: () => ({
       ...ctx,
@@ -94,7 +126,23 @@ export function makeStepScope(command: LeasedCommand, now: () => string): StepSc
       steps: context.steps,
       job: { uuid: command.execution_id, execution_id: command.execution_id, id: command.execution_id },
     }),
+    save: () => ({
+      assigned,
+      bare,
+      step: perRun,
+      iter: Object.fromEntries(Object.entries(iter).filter(([name]) => !Object.hasOwn(looped, name))),
+      results,
+    }),
   }
+  // In the order in which they were bound: the last is what `_prev` names.
+  for (const [label, result] of Object.entries(saved?.results ?? {})) scope.bind(label, result)
+  Object.assign(bound, saved?.bare)
+  return scope
+}
+
+function stepResult({ steps, stubs }: CommandContext, name: string): StepResult | undefined {
+  if (Object.hasOwn(stubs, name)) return new StepResult(stubs[name]!, () => steps[name] ?? null)
+  return Object.hasOwn(steps, name) ? new StepResult(steps[name]!) : undefined
 }
 
 function splitKey(key: string): ['ctx' | 'iter' | 'step' | 'bare', string] {

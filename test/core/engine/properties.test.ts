@@ -57,6 +57,10 @@ function planOf({ steps }: Drawn) {
       })),
     },
     admit: [],
+    onEnter: [],
+    onCall: [],
+    onExit: [],
+    loopResult: 'all' as const,
     outputSelect: [],
   }))
   const playbook: Playbook = {
@@ -67,6 +71,7 @@ function planOf({ steps }: Drawn) {
     steps: workflow,
     entry: 'start',
     onError: 'fail',
+    keychain: [],
   }
   return makePlan(playbook, { catalogId: '1', path: 'p', version: 1 })
 }

@@ -28,6 +28,7 @@ async function run(
     context?: Partial<LeasedCommand['context']>
     iteration?: LeasedCommand['iteration']
     args?: JsonObject
+    resume?: LeasedCommand['resume']
     signal?: AbortSignal
   } = {},
 ): Promise<Ran> {
@@ -71,13 +72,24 @@ async function run(
     body: { tasks, pipeline, input },
     args: options.args ?? {},
     iteration: options.iteration ?? null,
-    context: { workload: {}, ctx: {}, steps: {}, previous: null, ...options.context },
+    context: {
+      workload: {},
+      ctx: {},
+      steps: {},
+      stubs: {},
+      previous: null,
+      previous_stub: null,
+      keychain: [],
+      ...options.context,
+    },
+    resume: options.resume ?? null,
   }
   const outcome = await runCommand(command, {
     tools,
     log: pino({ level: 'silent' }),
     signal: options.signal ?? new AbortController().signal,
     credentials: () => Promise.reject(new ToolError('auth', 'none')),
+    keychain: async () => ({}),
     now: () => '2026-01-01T00:00:00.000Z',
   })
   return { outcome, calls }
