@@ -65,7 +65,8 @@ export function makeClaims(parts: {
     const step = plan.step(row.node_name)?.step
     if (step === undefined) throw makeError('NOETL_ERR_COMMAND_NOT_FOUND', [row.queue_id])
     const index = row.current_index
-    const items = index === null ? [] : await listOf(row)
+    const cursor = step.loop?.cursor
+    const items = index === null || cursor !== undefined ? [] : await listOf(row)
     return {
       command_id: row.queue_id,
       execution_id: row.execution_id,
@@ -85,10 +86,11 @@ export function makeClaims(parts: {
       body: { tasks: step.tasks, pipeline: step.pipeline, input: step.input },
       args: (row.context.args ?? {}) as JsonObject,
       iteration:
-        index === null || step.loop === undefined
+        index === null || step.loop === undefined || cursor !== undefined
           ? null
           : { iterator: step.loop.iterator, index, total: items.length, item: items[index] ?? null },
       context: await contextOf(plan, row),
+      frame: cursor === undefined ? null : { iterator: step.loop!.iterator, cursor },
       resume: await resumeOf(row),
     }
   }

@@ -1,7 +1,7 @@
 import type { CallError, Outcome } from '../schemas/command.ts'
 import type { Event } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
-import type { Json, JsonObject } from '../schemas/json.ts'
+import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { NewCommand } from '../store/commit.ts'
 import type { NewResult } from '../store/results.ts'
 import { externalise } from './aside.ts'
@@ -161,7 +161,8 @@ function takeReport(turn: Turn, report: Report): boolean {
   }
   const planned = turn.plan.step(run.step)
   const event_id = turn.env.newId(turn.state.last)
-  const { near, stored, bytes } = externalise(outcome.result, {
+  const frame = planned?.step.loop?.cursor === undefined ? undefined : readFrame(outcome.result)
+  const { near, stored, bytes } = externalise(frame?.results ?? outcome.result, {
     executionId: turn.known.executionId,
     eventId: event_id,
     step: run.step,
@@ -182,6 +183,7 @@ function takeReport(turn: Turn, report: Report): boolean {
       ...facets(outcome),
       ...(stored === undefined ? {} : { stored: stored.store }),
       ...(run.loop === undefined ? {} : { bytes }),
+      ...(frame === undefined ? {} : { rows: frame.results.length, failed: frame.failed }),
     },
     ...(outcome.error === null ? {} : { error: outcome.error as unknown as Json }),
     ...(Object.keys(outcome.set).length > 0 ? { context: { set: outcome.set } } : {}),
@@ -192,6 +194,13 @@ function takeReport(turn: Turn, report: Report): boolean {
     continueLoop(turn, runId)
   } else finishStep(turn, runId, outcome.error, facts)
   return true
+}
+
+/** What a worker tells of a frame: the results of its rows, and how many of them failed. */
+function readFrame(result: Json): { results: Json[]; failed: number } {
+  const told = isObject(result) ? result : {}
+  const results = Array.isArray(told.results) ? told.results : []
+  return { results, failed: Math.min(results.length, Number(told.failed) || 0) }
 }
 
 /** The body waits for an execution: its command is done with, another goes on when that has ended. */

@@ -34,7 +34,8 @@ export function enterStep(turn: Turn, token: Token, options: { final?: true } = 
       previous: token.previous,
     })
     if (reacted !== undefined) tellReaction(turn, token.step, reacted)
-    if (planned.step.loop !== undefined) {
+    if (planned.step.loop?.cursor !== undefined) startLoop(turn, planned, [], meta)
+    else if (planned.step.loop !== undefined) {
       const items = itemsOf(planned, planned.loopIn().render(scope({})))
       startLoop(turn, planned, items, meta)
     } else if (planned.step.tasks.length === 0) {

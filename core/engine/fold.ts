@@ -36,6 +36,7 @@ export function fold(state: State, event: Event): State {
           done: 0,
           failed: 0,
           bytes: 0,
+          ...(event.meta?.mode === 'cursor' ? { rows: 0 } : {}),
         },
       }))
       break
@@ -128,10 +129,13 @@ function settle(run: Run, event: Event): Run {
   const next: Run = { ...run, open }
   if (run.loop) {
     const failed = event.event_type === 'call.error'
+    const { rows = 0, failed: failedRows } = (event.meta ?? {}) as { rows?: number; failed?: number }
     next.loop = {
       ...run.loop,
       done: run.loop.done + 1,
-      failed: run.loop.failed + (failed ? 1 : 0),
+      failed: run.loop.failed + (failedRows ?? (failed ? 1 : 0)),
+      ...(run.loop.rows === undefined ? {} : { rows: run.loop.rows + rows }),
+      ...(run.loop.rows !== undefined && (rows === 0 || run.loop.dry) ? { dry: true as const } : {}),
       bytes: run.loop.bytes + Number(event.meta?.bytes ?? 0),
     }
     if (failed && run.loop.error === undefined) next.loop.error = event.error as unknown as CallError

@@ -19,7 +19,11 @@ export function startLoop(turn: Turn, planned: StepPlan, items: Json[], meta: Js
     node_name: planned.step.name,
     node_type: 'loop',
     context: { items },
-    meta: { total: items.length, mode: planned.step.loop!.mode, ...meta },
+    meta: {
+      total: items.length,
+      mode: planned.step.loop!.cursor === undefined ? planned.step.loop!.mode : 'cursor',
+      ...meta,
+    },
   })
   continueLoop(turn, id)
 }
@@ -29,11 +33,12 @@ export function continueLoop(turn: Turn, runId: string): void {
   const run = turn.state.runs[runId]!
   const planned = turn.plan.step(run.step)
   if (run.loop === undefined || planned === undefined) return
-  const { mode, maxInFlight } = planned.step.loop!
+  const { mode, maxInFlight, cursor } = planned.step.loop!
+  const total = cursor === undefined ? run.loop.total : run.loop.dry ? 0 : Number.POSITIVE_INFINITY
   const stopped = turn.state.failure !== undefined || (mode === 'sequential' && run.loop.error !== undefined)
   let open = Object.keys(run.open).length
   if (!stopped) {
-    for (let index = run.loop.issued; index < run.loop.total && open < maxInFlight; index++, open++) {
+    for (let index = run.loop.issued; index < total && open < maxInFlight; index++, open++) {
       const { previous, args } = run
       issueCommand(turn, planned, {
         run: { id: runId, index },
@@ -45,12 +50,7 @@ export function continueLoop(turn: Turn, runId: string): void {
   if (open === 0) endLoop(turn, runId, run.loop, run.loop.error ?? null)
 }
 
-function endLoop(
-  turn: Turn,
-  runId: string,
-  { total, failed, bytes }: LoopRun,
-  error: CallError | null,
-): void {
+function endLoop(turn: Turn, runId: string, loop: LoopRun, error: CallError | null): void {
   const { step } = turn.state.runs[runId]!
   const last = turn.plan.step(step)?.step.loopResult === 'last'
   const event_id = turn.env.newId(turn.state.last)
@@ -72,16 +72,18 @@ function endLoop(
       result: near,
       ...(stored === undefined ? {} : { meta: { stored: stored.store } }),
     })
-  } else if (2 * bytes > INLINE_BYTES) {
-    // The list of results would be stored twice: here, and in the events of the iterations.
-    const stats = { total, success: turn.state.runs[runId]!.loop!.done - failed, failed }
-    const result = loopStub(stats, { executionId, eventId: event_id, step, bytes: 2 * bytes })
-    turn.tell({ ...telling, result, meta: { stored: 'loop' } })
   } else {
-    const iterations = total === 0 ? [] : turn.iterations(runId)
-    const lost = iterations.filter((iteration) => !iteration.ok).length
-    const stats = { total, success: iterations.length - lost, failed: lost }
-    turn.tell({ ...telling, result: loopResult(iterations, stats) })
+    const { failed, bytes, rows } = loop
+    const stats = { total: rows ?? loop.total, success: (rows ?? loop.done) - failed, failed }
+    const frames: JsonObject = rows === undefined ? {} : { frames: true }
+    if (2 * bytes > INLINE_BYTES) {
+      // The list of results would be stored twice: here, and in the events of the iterations.
+      const result = loopStub(stats, { executionId, eventId: event_id, step, bytes: 2 * bytes })
+      turn.tell({ ...telling, result, meta: { stored: 'loop', ...frames } })
+    } else {
+      const iterations = loop.done === 0 ? [] : turn.iterations(runId)
+      turn.tell({ ...telling, result: loopResult(iterations, stats, rows !== undefined) })
+    }
   }
   finishStep(turn, runId, error, { facets: {}, meta: {} })
 }

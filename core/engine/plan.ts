@@ -130,6 +130,7 @@ function needsOf(step: Step, keychain: KeychainEntry[]): Needs {
     const code = isObject(task.config) && typeof task.config.code === 'string' ? task.config.code : ''
     if (task.kind === 'python' && /\b(context|variables)\b/.test(code)) all = true
   }
+  template(step.loop?.cursor?.config)
   if (roots.has('keychain')) for (const entry of keychain) template(entry.config)
   return { all, roots, below }
 }

@@ -181,7 +181,7 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
     const stored = turn.stored.find((value) => value.result_id === id)
     if (stored !== undefined) return stored.data
     const { stats } = event.result as { stats: JsonObject }
-    return loopResult(turn.iterations(event.node_id ?? ''), stats)
+    return loopResult(turn.iterations(event.node_id ?? ''), stats, event.meta.frames === true)
   }
 
   return turn

@@ -3,7 +3,7 @@ import { type Static, Type } from 'typebox'
 import type { Report } from '../engine/decide.ts'
 import type { ReportAnswer } from '../engine/engine.ts'
 import { isNoetlError, makeError } from '../errors.ts'
-import { type CallError, ERROR_KINDS, type Outcome } from '../schemas/command.ts'
+import { type CallError, type Child, ERROR_KINDS, type Outcome } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { appendEvent } from '../store/events.ts'
 import { claimFor, commandIdOf } from './commands.ts'
@@ -47,7 +47,14 @@ const INFORMATIVE = [
 const TOLD_BY_ENGINE = ['step.enter', 'step.exit']
 /** These follow a report that may have ended the execution; they are no fault then. */
 const AFTERWORDS = ['step.exit', 'command.completed', 'command.failed']
-const KNOWN = ['call.done', 'call.error', 'command.claimed', ...TOLD_BY_ENGINE, ...INFORMATIVE]
+const KNOWN = [
+  'call.done',
+  'call.error',
+  'call.waiting',
+  'command.claimed',
+  ...TOLD_BY_ENGINE,
+  ...INFORMATIVE,
+]
 
 interface Taken {
   event_id: string | null
@@ -134,6 +141,7 @@ async function takeEvent(
   switch (name) {
     case 'call.done':
     case 'call.error':
+    case 'call.waiting':
       return takeReport(parts, executionId, { ...event, name }, workerId)
     case 'command.claimed': {
       const commandId = requireCommandId(event, name)
@@ -168,10 +176,12 @@ async function takeEvent(
   return { event_id: told.event_id, commands_generated: 0, outcome: 'noted' }
 }
 
+type ReportName = 'call.done' | 'call.error' | 'call.waiting'
+
 async function takeReport(
   parts: Parts,
   executionId: string,
-  event: Reported & { name: 'call.done' | 'call.error' },
+  event: Reported & { name: ReportName },
   workerId: string | null,
 ): Promise<Taken> {
   const commandId = requireCommandId(event, event.name)
@@ -221,7 +231,7 @@ function readTime(value: Json | undefined): string | null {
   return new Date(value).toISOString()
 }
 
-function readOutcome(name: 'call.done' | 'call.error', payload: JsonObject): Outcome {
+function readOutcome(name: ReportName, payload: JsonObject): Outcome {
   const result = payload.result ?? payload.response ?? null
   const told = isObject(payload.meta) ? payload.meta : {}
   const meta = {
@@ -231,7 +241,28 @@ function readOutcome(name: 'call.done' | 'call.error', payload: JsonObject): Out
   }
   const set = isObject(payload.set) ? payload.set : {}
   if (name === 'call.done') return { status: 'ok', error: null, result, set, meta }
+  if (name === 'call.waiting') {
+    const resume = isObject(payload.resume) ? payload.resume : {}
+    return { status: 'waiting', error: null, result, set, meta, child: readChild(payload.child), resume }
+  }
   return { status: 'error', error: readError(payload.error), result, set, meta }
+}
+
+/** The execution that a worker's command waits for. */
+function readChild(value: Json | undefined): Child {
+  const told = isObject(value) ? value : {}
+  if (typeof told.path !== 'string') {
+    throw makeError('NOETL_ERR_REQUEST_INVALID', [
+      'call.waiting needs payload.child: {path, payload, return_step?, timeout_seconds?}',
+    ])
+  }
+  return {
+    path: told.path,
+    version: typeof told.version === 'number' ? told.version : null,
+    payload: isObject(told.payload) ? told.payload : {},
+    return_step: typeof told.return_step === 'string' ? told.return_step : null,
+    timeout_seconds: typeof told.timeout_seconds === 'number' ? told.timeout_seconds : null,
+  }
 }
 
 /** A worker's error: a text, or an object of which at least the message is taken. */

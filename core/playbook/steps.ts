@@ -1,6 +1,7 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
-import type { Loop, Step } from '../schemas/playbook.ts'
+import type { Step } from '../schemas/playbook.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
+import { readLoop } from './loop.ts'
 import { readNext } from './router.ts'
 import { readAdmit, readRules } from './rules.ts'
 import { readTasks, type ToolKinds } from './tasks.ts'
@@ -25,9 +26,6 @@ const STEP_KEYS = [
 ]
 /** Constructs of the first dialect that this version does not run yet. */
 const NOT_YET = ['case', 'sink', 'call', 'collect']
-
-const DEFAULT_IN_FLIGHT = 8
-const MAX_IN_FLIGHT = 10_000
 
 /** One item of `workflow`. */
 export function readStep(
@@ -85,43 +83,6 @@ export function readStep(
       ? { maxAttempts: Math.min(100, maxAttempts) }
       : {}),
     outputSelect: textList(output.output_select ?? value.output_select),
-  }
-}
-
-function readLoop(value: Json | undefined, path: Path, faults: Faults): Loop | undefined {
-  if (value === undefined || value === null) return undefined
-  if (!isObject(value)) {
-    faults.fault(path, 'loop must be {in, iterator, spec: {mode, max_in_flight}}')
-    return undefined
-  }
-  const spec = { ...value, ...mapping(value.spec, [...path, 'spec'], faults) }
-  if (spec.mode === 'cursor' || 'cursor' in value) {
-    faults.fault(path, 'loops with a cursor are not available in this version')
-    return undefined
-  }
-  if (!('in' in value)) faults.fault(path, 'a loop needs "in: <list>"')
-  const mode = spec.mode ?? 'sequential'
-  const parallel = mode === 'parallel' || mode === 'async'
-  if (!parallel && mode !== 'sequential') {
-    faults.fault(
-      [...path, 'mode'],
-      `mode is ${JSON.stringify(mode)}; sequential or parallel was expected`,
-      nearest(String(mode), ['sequential', 'parallel'])[0],
-    )
-  }
-  const inFlight = spec.max_in_flight ?? DEFAULT_IN_FLIGHT
-  const maxInFlight = Number(inFlight)
-  if (!Number.isInteger(maxInFlight) || maxInFlight < 1) {
-    faults.fault(
-      [...path, 'max_in_flight'],
-      `max_in_flight is ${JSON.stringify(inFlight)}; a whole number from 1 was expected`,
-    )
-  }
-  return {
-    in: value.in ?? null,
-    iterator: text(value.iterator, [...path, 'iterator'], faults) ?? 'item',
-    mode: parallel ? 'parallel' : 'sequential',
-    maxInFlight: parallel ? Math.min(MAX_IN_FLIGHT, maxInFlight || 1) : 1,
   }
 }
 

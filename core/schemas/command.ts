@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from './json.ts'
-import type { KeychainEntry, Playbook, Task } from './playbook.ts'
+import type { Cursor, KeychainEntry, Playbook, Task } from './playbook.ts'
 
 /** What a worker gets with a lease: all that one run of a step's tools needs. */
 export interface LeasedCommand {
@@ -23,8 +23,16 @@ export interface LeasedCommand {
   args: JsonObject
   iteration: Iteration | null
   context: CommandContext
+  /** The body runs once for each row of a frame that is claimed first. */
+  frame: Frame | null
   /** Goes on after an execution that the body waited for has ended. */
   resume: Resume | null
+}
+
+/** A frame of a loop over a cursor. */
+export interface Frame {
+  iterator: string
+  cursor: Cursor
 }
 
 /** Where a body goes on that waited for another execution, and what that came to. */

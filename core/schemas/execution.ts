@@ -57,6 +57,9 @@ export interface LoopRun {
   bytes: number
   /** First error that no rule absorbed. */
   error?: CallError
+  /** With a cursor: rows worked on so far; `dry` once a frame had none. */
+  rows?: number
+  dry?: true
 }
 
 /** Something that lets a step begin. */

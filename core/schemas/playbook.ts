@@ -112,8 +112,24 @@ export interface Loop {
   in: Json
   iterator: string
   mode: 'sequential' | 'parallel'
-  /** Iterations in flight at once; 1 when sequential. */
+  /** Iterations in flight at once; 1 when sequential. With a cursor: frames. */
   maxInFlight: number
+  /** Its items are rows that a worker claims, a frame of them at a time, until there are no more. */
+  cursor?: Cursor
+}
+
+/** Where the rows of a loop come from. */
+export interface Cursor {
+  /** Tool kind that runs the SQL. */
+  kind: string
+  /** Fields of that tool; `command` is the SQL that marks rows as taken and returns them. */
+  config: JsonObject
+  /** Rows a frame should have; the SQL may use it as `__frame_max_rows`. */
+  maxRows: number
+  /** Rows of a frame worked on at once. */
+  rowConcurrency: number
+  /** No row of a frame is begun after so many seconds. */
+  maxSeconds?: number
 }
 
 /** One tool call of a step. */

@@ -10,7 +10,15 @@ import type { ToolRegistry } from '../tools/registry.ts'
 import { type Called, callTask, namesAfter, problemOf } from './call-task.ts'
 import type { CallOutcome } from './call-tool.ts'
 import { judge, type Verdict } from './rules.ts'
+import { runFrame } from './run-frame.ts'
 import { makeStepScope, type StepScope } from './step-scope.ts'
+
+/**
+ * Runs a command: its body, or for a frame of rows the body once for each. Rejects only with the signal's reason.
+ */
+export function runCommand(command: LeasedCommand, around: Surroundings): Promise<Outcome> {
+  return command.frame === null ? runBody(command, around) : runFrame(command, command.frame, around)
+}
 
 /** Calls that one command makes, jumps included, before it counts as endless. */
 const MAX_CALLS = 100_000
@@ -46,11 +54,10 @@ interface Progress {
 }
 
 /**
- * Runs the body of a command: its tools in order, each with its rules. Rejects only with the signal's
- * reason; every other end, a template that cannot be evaluated included, is an outcome. A tool that waits for
+ * Runs the body of a command: its tools in order, each with its rules. Every end but an abort, a template that cannot be evaluated included, is an outcome. A tool that waits for
  * another execution ends the command; `resume` of a later command goes on from there.
  */
-export async function runCommand(command: LeasedCommand, around: Surroundings): Promise<Outcome> {
+export async function runBody(command: LeasedCommand, around: Surroundings): Promise<Outcome> {
   const { tasks, pipeline } = command.body
   const keychain = command.context.keychain.length === 0 ? {} : await around.keychain(command)
   const scope = makeStepScope(command, { now: around.now, keychain })

@@ -82,6 +82,7 @@ async function run(
       keychain: [],
       ...options.context,
     },
+    frame: null,
     resume: options.resume ?? null,
   }
   const outcome = await runCommand(command, {
