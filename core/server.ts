@@ -11,15 +11,8 @@ import { makeEngine } from './engine/engine.ts'
 import { makePlans } from './engine/plans.ts'
 import { makeError } from './errors.ts'
 import { makeApp } from './http/app.ts'
-import { catalogRoutes } from './http/catalog.ts'
-import { commandRoutes, leaseRoutes } from './http/commands.ts'
-import { credentialRoutes } from './http/credentials.ts'
-import { eventRoutes } from './http/events.ts'
-import { executeRoutes } from './http/execute.ts'
-import { executionRoutes } from './http/executions.ts'
-import { healthRoutes } from './http/health.ts'
 import type { Parts } from './http/parts.ts'
-import { workerRoutes } from './http/workers.ts'
+import { allRoutes } from './http/routes.ts'
 import { makeIdSource } from './store/ids.ts'
 import { checkSchema } from './store/migrate.ts'
 import { openPools, type Pools, waitForStore } from './store/pools.ts'
@@ -81,17 +74,7 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
     const parts = await makeParts(config, { log, pools, bus })
     const app = await makeApp({ log, maxBodyBytes: config.maxBodyBytes, apiToken: config.apiToken, version })
     closers.push(() => app.close())
-    for (const prefix of ['/api', '/api/v2']) {
-      catalogRoutes(app, parts, prefix)
-      executeRoutes(app, parts, prefix)
-      executionRoutes(app, parts, prefix)
-      eventRoutes(app, parts, prefix)
-      credentialRoutes(app, parts, prefix)
-      workerRoutes(app, parts, prefix)
-      commandRoutes(app, parts, prefix)
-    }
-    leaseRoutes(app, parts, '/api/v2')
-    healthRoutes(app, parts, version)
+    allRoutes(app, parts, version)
     await listen(app, config)
     parts.url = config.publicUrl ?? urlOf(app)
     const upkeep = startUpkeep(

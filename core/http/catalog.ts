@@ -1,43 +1,48 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { parse as parseYaml } from 'yaml'
-import { makeError } from '../errors.ts'
+import { makeError, type NoetlError } from '../errors.ts'
 import { compilePlaybook } from '../playbook/compile.ts'
-import { describeDocument } from '../playbook/describe.ts'
+import { describe, describeDocument } from '../playbook/describe.ts'
+import { readDocument } from '../playbook/document.ts'
 import { nearest } from '../playbook/faults.ts'
 import { isObject, type Json } from '../schemas/json.ts'
 import {
   addCatalogEntry,
+  archiveEntries,
   type CatalogEntry,
   getCatalogEntry,
   listCatalog,
   listPaths,
 } from '../store/catalog.ts'
 import type { Parts } from './parts.ts'
-import { Id, idText } from './shapes.ts'
+import { Id, IdParams, idText, Maybe, Version } from './shapes.ts'
 
-const Register = Type.Object({
-  content: Type.String({ minLength: 1 }),
-  resource_type: Type.Optional(Type.String()),
-})
-const List = Type.Object({
-  resource_type: Type.Optional(Type.String()),
-  include_archived: Type.Optional(Type.Boolean()),
-})
-const Version = Type.Union([Type.Integer({ minimum: 1 }), Type.String(), Type.Null()])
+const Kind = Maybe(Type.String({ maxLength: 100 }))
+const Register = Type.Object({ content: Type.String({ minLength: 1 }), resource_type: Kind })
+const List = Type.Object({ resource_type: Kind, include_archived: Maybe(Type.Boolean()) })
 const Resource = Type.Object({
   catalog_id: Type.Optional(Id),
   path: Type.Optional(Type.String()),
-  version: Type.Optional(Version),
+  version: Version,
 })
+const Archive = Type.Object({ path: Type.String({ minLength: 1 }), version: Version })
+const CatalogId = Type.Object({ catalog_id: IdParams.properties.id })
+
+/** Characters of a path. It goes into an index, whose entries are short. */
+const MAX_PATH = 500
+const MAX_VERSION = 2_147_483_647
 
 /** `/api/catalog/…` and `/api/v2/catalog/…`. */
 export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
+  const pool = parts.pools.durable
+
   app.post<{ Body: Static<typeof Register> }>(
     `${prefix}/catalog/register`,
     { schema: { body: Register, summary: 'Stores a playbook as the next version of its path' } },
     async (request) => {
-      const { entry, warnings } = await register(parts, decodeContent(request.body.content))
+      const { content, resource_type } = request.body
+      const { entry, warnings } = await register(parts, decodeContent(content), resource_type)
       return {
         status: 'success',
         message: `${entry.kind} '${entry.path}' version '${entry.version}' registered`,
@@ -64,8 +69,12 @@ export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string
     `${prefix}/catalog/list`,
     { schema: { body: List, summary: 'Entries of the catalog, newest first' } },
     async (request) => {
-      const kind = request.body.resource_type
-      const entries = await listCatalog(parts.pools.durable, { limit: 1000, ...(kind ? { kind } : {}) })
+      const { resource_type: kind, include_archived } = request.body
+      const entries = await listCatalog(pool, {
+        limit: 1000,
+        archived: include_archived === true,
+        ...(kind ? { kind } : {}),
+      })
       return { entries: entries.map(presentEntry) }
     },
   )
@@ -73,22 +82,63 @@ export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string
   app.post<{ Body: Static<typeof Resource> }>(
     `${prefix}/catalog/resource`,
     { schema: { body: Resource, summary: 'One entry, by id or by path and version' } },
-    async (request) => presentEntry(await findEntry(parts, request.body)),
+    async (request) => {
+      // A version that is named may have been put away; the newest is the newest of those in use.
+      const archived = readVersion(request.body.version) !== undefined
+      return presentEntry(await findEntry(parts, request.body, { archived }))
+    },
   )
+
+  app.get<{ Params: Static<typeof CatalogId> }>(
+    `${prefix}/catalog/:catalog_id`,
+    { schema: { params: CatalogId, summary: 'One entry, by its id' } },
+    async (request) => presentEntry(await findEntry(parts, request.params)),
+  )
+
+  for (const [word, archived] of [
+    ['delete', true],
+    ['restore', false],
+  ] as const) {
+    app.post<{ Body: Static<typeof Archive> }>(
+      `${prefix}/catalog/${word}`,
+      {
+        schema: {
+          body: Archive,
+          summary: archived ? 'Puts one version of a path, or all, away' : 'Brings back what was put away',
+        },
+      },
+      async (request) => {
+        const { path, version: written } = request.body
+        const version = readVersion(written)
+        const key = { path, ...(version === undefined ? {} : { version }) }
+        const { found, versions } = await archiveEntries(pool, { ...key, archived })
+        if (found === 0) throw await notFound(parts, path, version)
+        const what = archived ? 'archived' : 'restored'
+        const message = `${versions.length} of ${found} versions of '${path}' ${what}`
+        return { status: 'success', message, path, versions, count: versions.length }
+      },
+    )
+  }
 }
 
 /** Compiles and stores. The text is kept as it was given; kinds other than Playbook are stored unseen. */
 async function register(
   parts: Parts,
   content: string,
+  resourceType: string | null | undefined,
 ): Promise<{
   entry: { path: string; version: number; catalog_id: string; kind: string }
   warnings: unknown
 }> {
-  const about = describeDocument(content)
+  const { root } = readDocument(content)
+  const about = describe(root)
+  checkName('metadata.path', about.path, MAX_PATH)
+  // The document's own word wins; a document that says nothing is what it was sent as.
+  const kind = root.kind === undefined ? resourceType?.trim() || about.kind : about.kind
+  checkName('kind', kind, 100)
   let payload: Json = null
   let warnings: unknown = []
-  if (about.kind.toLowerCase() === 'playbook') {
+  if (kind.toLowerCase() === 'playbook') {
     const compiled = compilePlaybook(content, { toolKinds: await parts.toolKinds() })
     payload = compiled.playbook.workload
     warnings = compiled.warnings
@@ -97,18 +147,19 @@ async function register(
   const version = await addCatalogEntry(parts.pools.durable, {
     catalog_id,
     path: about.path,
-    kind: about.kind,
+    kind,
     content,
     payload,
     meta: { name: about.name },
   })
-  return { entry: { path: about.path, version, catalog_id, kind: about.kind }, warnings }
+  return { entry: { path: about.path, version, catalog_id, kind }, warnings }
 }
 
 /** The entry a request names; a 404 with near names when there is none. */
 export async function findEntry(
   parts: Parts,
   key: { catalog_id?: string | number; path?: string; version?: string | number | null },
+  { archived = false }: { archived?: boolean } = {},
 ): Promise<CatalogEntry> {
   const pool = parts.pools.durable
   if (key.catalog_id !== undefined) {
@@ -123,9 +174,13 @@ export async function findEntry(
     throw makeError('NOETL_ERR_REQUEST_INVALID', ['body must have path or catalog_id; seen: neither'])
   }
   const version = readVersion(key.version)
-  const entry = await getCatalogEntry(pool, { path, ...(version === undefined ? {} : { version }) })
+  const entry = await getCatalogEntry(pool, { path, archived, ...(version === undefined ? {} : { version }) })
   if (entry !== undefined) return entry
-  const paths = await listPaths(pool)
+  throw await notFound(parts, path, version)
+}
+
+async function notFound(parts: Parts, path: string, version: number | undefined): Promise<NoetlError> {
+  const paths = await listPaths(parts.pools.durable)
   const known = paths.includes(path)
   const near = known ? [] : nearest(path, paths)
   const hint = known
@@ -133,16 +188,32 @@ export async function findEntry(
     : near.length > 0
       ? ` Near: ${near.join(', ')}.`
       : ' Register it with: noetlctl playbook register <file>'
-  throw makeError('NOETL_ERR_PLAYBOOK_NOT_FOUND', [path, hint], { details: { path, near } })
+  return makeError('NOETL_ERR_PLAYBOOK_NOT_FOUND', [path, hint], { details: { path, near } })
 }
 
-function readVersion(version: string | number | null | undefined): number | undefined {
-  if (version === undefined || version === null || version === 'latest') return undefined
+/** A version as clients write it; undefined: the newest. */
+export function readVersion(version: string | number | null | undefined): number | undefined {
+  if (version === undefined || version === null || version === '' || version === 'latest') return undefined
   const number = Number(version)
-  if (Number.isInteger(number) && number > 0) return number
+  if (Number.isInteger(number) && number > 0 && number <= MAX_VERSION) return number
   throw makeError('NOETL_ERR_REQUEST_INVALID', [
     `body/version must be a whole number or "latest"; seen: ${JSON.stringify(version)}`,
   ])
+}
+
+/** Names stand in indexes, messages and addresses: they are short and of one line. */
+function checkName(field: string, name: string, limit: number): void {
+  const wrong =
+    name.length > limit
+      ? `has ${name.length} characters; ${limit} at most were expected`
+      : /\p{Cc}/u.test(name)
+        ? 'has control characters'
+        : undefined
+  if (wrong === undefined) return
+  const message = `${field} ${wrong}`
+  throw makeError('NOETL_ERR_PLAYBOOK_INVALID', [message], {
+    details: { faults: [{ message, line: 1, column: 1, path: field }] },
+  })
 }
 
 /** Content is YAML, plain or in base64: base64 if it decodes strictly and the result is a mapping. */
@@ -171,5 +242,6 @@ function presentEntry(entry: CatalogEntry): object {
     payload: entry.payload,
     meta: entry.meta,
     created_at: entry.created_at,
+    archived: entry.archived_at !== null,
   }
 }

@@ -1,54 +1,120 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
-import { workloadOf } from '../engine/workload.ts'
-import type { JsonObject } from '../schemas/json.ts'
-import { getNewestId } from '../store/catalog.ts'
+import { isNoetlError, makeError } from '../errors.ts'
+import { isObject, type JsonObject } from '../schemas/json.ts'
 import { findEntry } from './catalog.ts'
 import type { Parts } from './parts.ts'
-import { Bag, Id, idText } from './shapes.ts'
+import { Bag, Id, Maybe, Version } from './shapes.ts'
+import { Start, startExecution } from './start.ts'
 
-const Execute = Type.Object({
+const Batch = Type.Object({ executions: Type.Array(Start, { minItems: 1, maxItems: 1000 }) })
+const Run = Type.Object({
   path: Type.Optional(Type.String({ minLength: 1 })),
   catalog_id: Type.Optional(Id),
-  version: Type.Optional(Type.Union([Type.Integer({ minimum: 1 }), Type.String(), Type.Null()])),
-  payload: Type.Optional(Type.Union([Bag, Type.Null()])),
-  workload: Type.Optional(Type.Union([Bag, Type.Null()])),
-  parent_execution_id: Type.Optional(Type.Union([Id, Type.Null()])),
+  version: Version,
+  args: Maybe(Bag),
+  parameters: Maybe(Bag),
+  merge: Maybe(Type.Boolean()),
+  parent_execution_id: Maybe(Id),
 })
+const RunParams = Type.Object({ resource_type: Type.String({ maxLength: 100 }) })
 
-/** `POST /api/execute` and `/api/v2/execute`: one transaction, then the announcement, then the answer. */
+/** Starts of one batch under way at once. */
+const AT_ONCE = 32
+
+interface BatchResult {
+  index: number
+  status: 'started' | 'duplicate' | 'failed'
+  execution_id: string | null
+  commands_generated: number
+  error: string | null
+  code?: string
+}
+
+/** `POST /api/execute` and `/api/v2/execute`, many at once, and the oldest spelling, `run/playbook`. */
 export function executeRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
-  app.post<{ Body: Static<typeof Execute> }>(
+  app.post<{ Body: Start }>(
     `${prefix}/execute`,
-    { schema: { body: Execute, summary: 'Starts an execution of a playbook' } },
+    { schema: { body: Start, summary: 'Starts an execution of a playbook' } },
+    async (request) => startExecution(parts, request.body),
+  )
+
+  app.post<{ Body: Static<typeof Batch> }>(
+    `${prefix}/execute/batch`,
+    { schema: { body: Batch, summary: 'Starts many; each has its own result' } },
     async (request) => {
-      const { body } = request
-      const plan = await parts.plans.byId(await catalogIdOf(parts, body))
-      const payload = (body.payload ?? body.workload ?? {}) as JsonObject
-      const parent = body.parent_execution_id
-      const parentExecutionId = parent === undefined || parent === null ? null : idText(parent)
-      const executionId = parts.newId()
-      const workload = workloadOf(plan.playbook.workload, payload, {
-        executionId,
-        parentExecutionId,
-        now: new Date().toISOString(),
-      })
-      const started = await parts.engine.start({ executionId, plan, workload, parentExecutionId, meta: {} })
+      const results = await startBatch(parts, request.body.executions)
+      const count = (status: BatchResult['status']) =>
+        results.filter((result) => result.status === status).length
       return {
-        execution_id: started.execution_id,
-        status: 'started',
-        commands_generated: started.commands_generated,
+        count: results.length,
+        started: count('started'),
+        duplicates: count('duplicate'),
+        failed: count('failed'),
+        results,
       }
+    },
+  )
+
+  app.post<{ Params: Static<typeof RunParams>; Body: Static<typeof Run> }>(
+    `${prefix}/run/:resource_type`,
+    { schema: { params: RunParams, body: Run, summary: 'Starts an execution, as the first clients asked' } },
+    async (request) => {
+      const kind = request.params.resource_type
+      if (!/^playbooks?$/i.test(kind)) {
+        throw makeError('NOETL_ERR_REQUEST_INVALID', [`run/${kind} is unknown; run/playbook was expected`])
+      }
+      const { args, parameters, merge, ...target } = request.body
+      const given = { ...parameters, ...args } as JsonObject
+      if (merge !== true) return startExecution(parts, { ...target, payload: given })
+      const { catalog_id } = await findEntry(parts, target)
+      const { playbook } = await parts.plans.byId(catalog_id)
+      const payload = mergeDeep(playbook.workload, given)
+      return startExecution(parts, { ...target, catalog_id, payload })
     },
   )
 }
 
-/** The newest version by path needs one small query; anything else goes the long way and gets its errors there. */
-async function catalogIdOf(parts: Parts, body: Static<typeof Execute>): Promise<string> {
-  const { path, version } = body
-  if (path !== undefined && body.catalog_id === undefined && (version ?? 'latest') === 'latest') {
-    const newest = await getNewestId(parts.pools.durable, path)
-    if (newest !== undefined) return newest
+/** Those under a key one after the other, so that of two with one key the first of the list is started. */
+async function startBatch(parts: Parts, items: Start[]): Promise<BatchResult[]> {
+  const results: BatchResult[] = new Array(items.length)
+  const take = async (index: number) => {
+    results[index] = await startExecution(parts, items[index]!).then(
+      (started) => ({ index, ...started, error: null }),
+      (error: unknown) => {
+        if (!isNoetlError(error) || error.statusCode >= 500)
+          parts.log.warn({ err: error }, 'a start of a batch failed')
+        const told = isNoetlError(error)
+          ? error
+          : makeError('NOETL_ERR_INTERNAL', ['this start'], { cause: error })
+        const { message, code } = told
+        return {
+          index,
+          status: 'failed' as const,
+          execution_id: null,
+          commands_generated: 0,
+          error: message,
+          code,
+        }
+      },
+    )
   }
-  return (await findEntry(parts, body)).catalog_id
+  const indexes = [...items.keys()]
+  const keyed = indexes.filter((index) => items[index]!.dedup).values()
+  const free = indexes.filter((index) => !items[index]!.dedup).values()
+  const lane = async (left: Iterable<number>) => {
+    for (const index of left) await take(index)
+  }
+  await Promise.all([lane(keyed), ...Array.from({ length: AT_ONCE }, () => lane(free))])
+  return results
+}
+
+/** The payload's keys, where both sides hold an object laid over that key by key. */
+function mergeDeep(under: JsonObject, over: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(over).map(([key, value]) => {
+      const below = Object.hasOwn(under, key) ? under[key] : undefined
+      return [key, isObject(value) && isObject(below) ? { ...below, ...mergeDeep(below, value) } : value]
+    }),
+  )
 }

@@ -1,8 +1,12 @@
-import { type Static, Type } from 'typebox'
+import { type Static, type TSchema, Type } from 'typebox'
 
 /** Ids exceed what a double holds: taken as text or number, always given as text. */
 export const Id = Type.Union([Type.String({ pattern: '^\\d{1,19}$' }), Type.Integer({ minimum: 0 })])
 export const IdText = Type.String()
+/** A field that may be left out or null. */
+export const Maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
+/** A whole number, or "latest"; see `readVersion`. */
+export const Version = Maybe(Type.Union([Type.Integer({ minimum: 1 }), Type.String({ maxLength: 100 })]))
 export const Anything = Type.Unknown()
 export const Bag = Type.Record(Type.String(), Type.Unknown())
 export const Name = Type.String({ minLength: 1, maxLength: 400 })
