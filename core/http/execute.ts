@@ -3,6 +3,7 @@ import { type Static, Type } from 'typebox'
 import { isNoetlError, makeError } from '../errors.ts'
 import { isObject, type JsonObject } from '../schemas/json.ts'
 import { findEntry } from './catalog.ts'
+import { inLanes } from './lanes.ts'
 import type { Parts } from './parts.ts'
 import { Bag, Id, Maybe, Version } from './shapes.ts'
 import { Start, startExecution } from './start.ts'
@@ -100,12 +101,9 @@ async function startBatch(parts: Parts, items: Start[]): Promise<BatchResult[]> 
     )
   }
   const indexes = [...items.keys()]
-  const keyed = indexes.filter((index) => items[index]!.dedup).values()
-  const free = indexes.filter((index) => !items[index]!.dedup).values()
-  const lane = async (left: Iterable<number>) => {
-    for (const index of left) await take(index)
-  }
-  await Promise.all([lane(keyed), ...Array.from({ length: AT_ONCE }, () => lane(free))])
+  const keyed = indexes.filter((index) => items[index]!.dedup)
+  const free = indexes.filter((index) => !items[index]!.dedup)
+  await Promise.all([inLanes(keyed, 1, take), inLanes(free, AT_ONCE, take)])
   return results
 }
 

@@ -1,4 +1,5 @@
 import { makeError } from '../errors.ts'
+import { EVENT_TYPES } from '../schemas/event.ts'
 import type { State } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { countEvents, type EventRow, listEvents } from '../store/events.ts'
@@ -15,7 +16,21 @@ export interface EventPage {
   describe(total: number): JsonObject
 }
 
-/** `page`, `page_size`, `event_type` (also with underscores) and `since_event_id` of a query. */
+const OTHER_NAMES = new Map([
+  ['playbook.initialized', 'playbook.started'],
+  ['workflow.initialized', 'playbook.started'],
+  ['workflow.completed', 'playbook.completed'],
+  ['workflow.failed', 'playbook.failed'],
+  ['workflow.cancelled', 'playbook.cancelled'],
+])
+
+/** A type of event as it is stored: dots and underscores mean the same, and so do names of earlier generations. */
+export function readEventType(written: string): string {
+  const dotted = written.trim().toLowerCase().replaceAll('_', '.')
+  return OTHER_NAMES.get(dotted) ?? EVENT_TYPES.find((type) => type.replaceAll('_', '.') === dotted) ?? dotted
+}
+
+/** `page`, `page_size`, `event_type` (see readEventType) and `since_event_id` of a query. */
 export function readEventPage(
   query: { page?: number; page_size?: number; event_type?: string; since_event_id?: string },
   defaultSize: number,
@@ -24,7 +39,7 @@ export function readEventPage(
   return {
     limit: size,
     offset: (page - 1) * size,
-    ...(type === undefined || type === '' ? {} : { type: type.replaceAll('_', '.') }),
+    ...(type === undefined || type === '' ? {} : { type: readEventType(type) }),
     ...(since === undefined ? {} : { since }),
     describe: (total) => ({
       page,
@@ -93,6 +108,7 @@ export async function presentExecution(parts: Parts, id: string, page: EventPage
 export function presentRow(row: ExecutionRow, steps?: { total: number; done: number }): JsonObject {
   const start = row.created_at.toISOString()
   const end = row.finished_at?.toISOString() ?? null
+  const progress = row.finished_at === null ? progressOf(steps) : 100
   const seconds = ((row.finished_at ?? new Date()).getTime() - row.created_at.getTime()) / 1000
   return {
     execution_id: row.execution_id,
@@ -106,7 +122,8 @@ export function presentRow(row: ExecutionRow, steps?: { total: number; done: num
     completed_at: end,
     duration_seconds: seconds,
     duration_human: humanDuration(seconds),
-    progress: row.finished_at === null ? progressOf(steps) : 100,
+    progress,
+    progress_percent: progress,
     error: row.error?.message ?? null,
     error_details: row.error as unknown as Json,
     parent_execution_id: row.parent_execution_id,
@@ -154,7 +171,7 @@ function errorText(error: unknown): string | null {
 }
 
 /** The values of ctx; large ones are read from the events that hold them. */
-async function variablesOf(parts: Parts, id: string, state: State): Promise<JsonObject> {
+export async function variablesOf(parts: Parts, id: string, state: State): Promise<JsonObject> {
   const elsewhere = [
     ...new Set(Object.values(state.ctx).flatMap((value) => ('at' in value ? [value.at] : []))),
   ]

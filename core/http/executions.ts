@@ -1,10 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
-import { callError } from '../engine/problem.ts'
 import { makeError } from '../errors.ts'
 import { STATUSES, type Status } from '../schemas/execution.ts'
 import { countEvents, listEvents } from '../store/events.ts'
-import { listExecutions, loadExecution } from '../store/executions.ts'
+import { listExecutions, loadExecution, loadListFacts } from '../store/executions.ts'
 import {
   type EventPage,
   presentEvent,
@@ -29,24 +28,6 @@ const Page = Type.Object({
   event_type: Type.Optional(Type.String()),
   since_event_id: Type.Optional(Type.String({ pattern: '^\\d{1,19}$' })),
 })
-const Cancel = Type.Union([
-  Type.Object({
-    reason: Type.Optional(Type.Union([Type.String({ maxLength: 10_000 }), Type.Null()])),
-    cascade: Type.Optional(Type.Boolean()),
-  }),
-  Type.Null(),
-])
-const Finalize = Type.Union([
-  Type.Object({
-    status: Type.Optional(Type.Union([Type.Literal('COMPLETED'), Type.Literal('FAILED')])),
-    error: Type.Optional(Type.Union([Type.String({ maxLength: 100_000 }), Type.Null()])),
-    reason: Type.Optional(Type.Union([Type.String({ maxLength: 100_000 }), Type.Null()])),
-  }),
-  Type.Null(),
-])
-
-/** Children cancelled with their parent, at most. */
-const MAX_CASCADE = 10_000
 
 /** `/api/executions…` and `/api/v2/executions…`. */
 export function executionRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
@@ -61,11 +42,22 @@ export function executionRoutes(app: FastifyInstance, parts: Parts, prefix: stri
         limit,
         offset,
         ...(catalog_id === undefined ? {} : { catalogId: catalog_id }),
-        ...(path === undefined ? {} : { path }),
+        ...(path === undefined || path === '' ? {} : { path }),
         ...(status === undefined || status === '' ? {} : { status: readStatus(status) }),
         ...(parent_execution_id === undefined ? {} : { parentId: parent_execution_id }),
       })
-      return rows.map((row) => presentRow(row))
+      const facts = await loadListFacts(
+        pool,
+        rows.map((row) => row.execution_id),
+      )
+      return rows.map((row) => {
+        const { result = null, eventCount = 0 } = facts.get(row.execution_id) ?? {}
+        return {
+          ...presentRow(row),
+          result: row.status === 'RUNNING' ? null : result,
+          event_count: eventCount,
+        }
+      })
     },
   )
 
@@ -99,36 +91,6 @@ export function executionRoutes(app: FastifyInstance, parts: Parts, prefix: stri
     },
   )
 
-  for (const word of ['cancel', 'stop']) {
-    app.post<{ Params: IdParams; Body: Static<typeof Cancel> | undefined }>(
-      `${prefix}/executions/:id/${word}`,
-      { schema: { params: IdParams, summary: 'Cancels an execution and those it started' } },
-      async (request) =>
-        cancel(request.params.id, (request.body ?? {}) as { reason?: string; cascade?: boolean }),
-    )
-  }
-
-  app.post<{ Params: IdParams; Body: Static<typeof Finalize> | undefined }>(
-    `${prefix}/executions/:id/finalize`,
-    { schema: { params: IdParams, summary: 'Ends an execution by hand' } },
-    async (request) => {
-      const { id } = request.params
-      const body = request.body ?? {}
-      const status = body.status ?? 'FAILED'
-      const text = body.error ?? body.reason ?? 'finalized by hand'
-      const error = status === 'FAILED' ? callError('NOETL_ERR_EXECUTION_FINALIZED', text) : null
-      const ended = await parts.engine.finalize(id, status, error)
-      return {
-        execution_id: id,
-        status: ended.changed ? 'finalized' : 'already_completed',
-        execution_status: ended.status,
-        message: ended.changed
-          ? `Execution ${id} is ${ended.status}.`
-          : `Execution ${id} was ${ended.status} before.`,
-      }
-    },
-  )
-
   async function mustExist(id: string): Promise<{ status: Status }> {
     const row = await loadExecution(pool, id)
     if (row === undefined) throw makeError('NOETL_ERR_EXECUTION_NOT_FOUND', [id])
@@ -138,39 +100,6 @@ export function executionRoutes(app: FastifyInstance, parts: Parts, prefix: stri
   async function eventsOf(id: string, page: EventPage): Promise<object> {
     const [rows, total] = await Promise.all([listEvents(pool, id, page), countEvents(pool, id, page)])
     return { events: rows.map(presentEvent), pagination: page.describe(total) }
-  }
-
-  async function cancel(id: string, body: { reason?: string | null; cascade?: boolean }): Promise<object> {
-    const reason = body.reason ?? 'cancelled by request'
-    const ended = await parts.engine.cancel(id, reason)
-    const cancelled = ended.changed ? [id] : []
-    if (body.cascade !== false) cancelled.push(...(await cancelChildren(id, reason)))
-    const changed = cancelled.length > 0
-    return {
-      execution_id: id,
-      status: changed ? 'cancelled' : 'already_completed',
-      cancelled_executions: cancelled,
-      message: changed ? `Execution ${id} was cancelled.` : `Execution ${id} was ${ended.status} before.`,
-    }
-  }
-
-  async function cancelChildren(id: string, reason: string): Promise<string[]> {
-    const cancelled: string[] = []
-    const parents = [id]
-    for (
-      let parent = parents.pop();
-      parent !== undefined && cancelled.length < MAX_CASCADE;
-      parent = parents.pop()
-    ) {
-      const children = await listExecutions(pool, { parentId: parent, limit: 1000, offset: 0 })
-      for (const child of children) {
-        parents.push(child.execution_id)
-        if (child.status !== 'RUNNING') continue
-        if ((await parts.engine.cancel(child.execution_id, reason)).changed)
-          cancelled.push(child.execution_id)
-      }
-    }
-    return cancelled
   }
 }
 

@@ -4,6 +4,7 @@ import { commandRoutes, leaseRoutes } from './commands.ts'
 import { credentialRoutes } from './credentials.ts'
 import { eventRoutes } from './events.ts'
 import { executeRoutes } from './execute.ts'
+import { executionActRoutes } from './execution-acts.ts'
 import { executionRoutes } from './executions.ts'
 import { healthRoutes } from './health.ts'
 import type { Parts } from './parts.ts'
@@ -17,6 +18,7 @@ export function allRoutes(app: FastifyInstance, parts: Parts, version: string): 
     uiSchemaRoutes(app, parts, prefix)
     executeRoutes(app, parts, prefix)
     executionRoutes(app, parts, prefix)
+    executionActRoutes(app, parts, prefix)
     eventRoutes(app, parts, prefix)
     credentialRoutes(app, parts, prefix)
     workerRoutes(app, parts, prefix)

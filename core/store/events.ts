@@ -49,6 +49,28 @@ export async function listEvents(
   return rows
 }
 
+/** One event, by its id alone or with its execution's. */
+export async function getEvent(
+  pool: pg.Pool,
+  eventId: string,
+  executionId?: string,
+): Promise<EventRow | undefined> {
+  const { rows } = await pool.query<EventRow>(
+    executionId === undefined
+      ? {
+          name: 'event-by-id',
+          text: `SELECT ${COLUMNS} FROM noetl.event WHERE event_id = $1 LIMIT 1`,
+          values: [eventId],
+        }
+      : {
+          name: 'event-of-execution',
+          text: `SELECT ${COLUMNS} FROM noetl.event WHERE execution_id = $2 AND event_id = $1`,
+          values: [eventId, executionId],
+        },
+  )
+  return rows[0]
+}
+
 export async function countEvents(
   pool: pg.Pool,
   executionId: string,

@@ -64,6 +64,60 @@ export async function listExecutions(pool: pg.Pool, filter: ExecutionFilter): Pr
   return rows
 }
 
+/** Results in a list are shown up to this many characters, events are counted up to this many. */
+const LISTED_RESULT = 4096
+export const LISTED_EVENTS = 10_000
+
+/** What a list shows beside the rows: results that are small, and how many events there are. */
+export async function loadListFacts(
+  pool: pg.Pool,
+  executionIds: string[],
+): Promise<Map<string, { result: Json; eventCount: number }>> {
+  const { rows } = await pool.query<{ id: string; result: Json; event_count: number }>({
+    name: 'list-facts',
+    text: `SELECT x.id, r.result, c.event_count
+           FROM unnest($1::bigint[]) AS x(id)
+           CROSS JOIN LATERAL (
+             SELECT count(*)::int AS event_count FROM (
+               SELECT 1 FROM noetl.event WHERE execution_id = x.id LIMIT $2) v) c
+           LEFT JOIN LATERAL (
+             SELECT CASE WHEN length(result::text) <= $3 THEN result END AS result FROM noetl.event
+             WHERE execution_id = x.id AND event_type IN ('call.done', 'call.error', 'loop.done')
+               AND current_index IS NULL
+             ORDER BY (node_name = 'end') DESC, event_id DESC LIMIT 1) r ON true`,
+    values: [executionIds, LISTED_EVENTS, LISTED_RESULT],
+  })
+  return new Map(rows.map((row) => [row.id, { result: row.result, eventCount: row.event_count }]))
+}
+
+/** Running executions that one has started, and those that these have, and so on. */
+export async function findRunningBelow(pool: pg.Pool, executionId: string, limit: number): Promise<string[]> {
+  const { rows } = await pool.query<{ execution_id: string }>({
+    name: 'find-running-below',
+    text: `WITH RECURSIVE below AS (
+             SELECT execution_id, status, 1 AS depth FROM noetl.execution WHERE parent_execution_id = $1
+             UNION ALL
+             SELECT e.execution_id, e.status, b.depth + 1
+             FROM below b JOIN noetl.execution e ON e.parent_execution_id = b.execution_id
+             WHERE b.depth < 100)
+           SELECT DISTINCT execution_id FROM below WHERE status = 'RUNNING' AND execution_id <> $1 LIMIT $2`,
+    values: [executionId, limit],
+  })
+  return rows.map((row) => row.execution_id)
+}
+
+/** Executions that began so long ago and still run, oldest first. */
+export async function findOld(pool: pg.Pool, minutes: number, limit: number): Promise<string[]> {
+  const { rows } = await pool.query<{ execution_id: string }>({
+    name: 'find-old',
+    text: `SELECT execution_id FROM noetl.execution
+           WHERE status = 'RUNNING' AND created_at < now() - $1 * interval '1 minute'
+           ORDER BY execution_id LIMIT $2`,
+    values: [minutes, limit],
+  })
+  return rows.map((row) => row.execution_id)
+}
+
 /** What a client sees of an execution beside its row: workload, result, steps. */
 export async function loadExecutionFacts(
   pool: pg.Pool,
