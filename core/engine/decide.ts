@@ -23,7 +23,7 @@ export type Input =
   | { type: 'child'; child_execution_id: string; error: CallError | null }
   | { type: 'cancel'; reason: string }
   | { type: 'finalize'; status: 'COMPLETED' | 'FAILED'; error: CallError | null }
-  | { type: 'set'; values: JsonObject; source: string }
+  | { type: 'set'; values: JsonObject; unset?: string[]; source: string }
 
 /** The outcome of a command, as its worker tells it. */
 export interface Report {
@@ -131,7 +131,7 @@ function take(turn: Turn, input: Input): boolean {
     case 'set':
       turn.tell({
         event_type: 'ctx.updated',
-        context: { set: input.values },
+        context: { set: input.values, ...(input.unset === undefined ? {} : { unset: input.unset }) },
         meta: { source: input.source },
       })
       return true

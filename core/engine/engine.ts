@@ -29,7 +29,8 @@ export interface Engine {
   report(executionId: string, report: Report, settle: Settle): Promise<ReportAnswer>
   cancel(executionId: string, reason: string): Promise<Ended>
   finalize(executionId: string, status: 'COMPLETED' | 'FAILED', error: CallError | null): Promise<Ended>
-  set(executionId: string, values: JsonObject, source: string): Promise<void>
+  /** Sets values of ctx, and takes the names of `unset` away. */
+  set(executionId: string, values: JsonObject, source: string, unset?: string[]): Promise<void>
   /**
    * Tells an execution that one it waits for has ended, or with an error that it could not. False when it
    * waits no longer.
@@ -377,8 +378,9 @@ export function makeEngine(parts: {
     cancel: (executionId, reason) => end(executionId, { type: 'cancel', reason }),
     finalize: (executionId, status, error) => end(executionId, { type: 'finalize', status, error }),
 
-    async set(executionId, values, source) {
-      const answer = await submit(executionId, { type: 'set', values, source })
+    async set(executionId, values, source, unset) {
+      const input: Input = { type: 'set', values, source, ...(unset === undefined ? {} : { unset }) }
+      const answer = await submit(executionId, input)
       if (!answer.taken) throw makeError('NOETL_ERR_EXECUTION_FINISHED', [executionId, answer.status])
     },
 

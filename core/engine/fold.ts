@@ -77,6 +77,7 @@ export function fold(state: State, event: Event): State {
   }
   if (event.meta?.final === true) next.final = true
   if (context.set !== undefined) next.ctx = setValues(next.ctx, context.set as JsonObject, event.event_id)
+  if (Array.isArray(context.unset)) next.ctx = unsetValues(next.ctx, context.unset)
   return next
 }
 
@@ -161,6 +162,10 @@ function setValues(ctx: State['ctx'], set: JsonObject, eventId: string): State['
   const next = { ...ctx }
   for (const [name, value] of Object.entries(set)) next[name] = keep(value, eventId)
   return next
+}
+
+function unsetValues(ctx: State['ctx'], names: Json[]): State['ctx'] {
+  return Object.fromEntries(Object.entries(ctx).filter(([name]) => !names.includes(name)))
 }
 
 function keep(value: Json, eventId: string): Value {
