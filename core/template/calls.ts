@@ -24,6 +24,9 @@ export function applyTest(name: string, value: unknown, args: Args): boolean {
   return own === undefined ? libraryTest(name, value, args) : own(value, args.list[0])
 }
 
+/** Functions that a template may call. */
+export const FUNCTIONS: readonly string[] = ['now', 'range', 'dict', 'namespace']
+
 export function callFunction(name: string, args: Args, now: () => unknown): unknown {
   switch (name) {
     case 'now': {

@@ -15,15 +15,17 @@ export type Expression =
   | { kind: 'binary'; sign: string; left: Expression; right: Expression }
   | { kind: 'comparison'; first: Expression; rest: { sign: string; value: Expression }[] }
   | { kind: 'conditional'; test: Expression; yes: Expression; no: Expression | undefined }
-  | { kind: 'filter'; name: string; value: Expression; args: Arguments }
-  | { kind: 'test'; name: string; value: Expression; args: Arguments }
+  | { kind: 'filter'; name: string; value: Expression; args: Arguments; at: number }
+  | { kind: 'test'; name: string; value: Expression; args: Arguments; at: number }
   | { kind: 'method'; name: string; value: Expression; args: Arguments }
-  | { kind: 'call'; name: string; args: Arguments }
+  | { kind: 'call'; name: string; args: Arguments; at: number }
 
 export interface Path {
   kind: 'path'
   root: string
   segments: (string | number)[]
+  /** Offset of its root in the template. */
+  at: number
 }
 
 export interface Arguments {
@@ -63,7 +65,7 @@ export class Parser {
 
   end(): void {
     const token = this.#tokens[this.#at]
-    if (token !== undefined) fail(`unexpected ${shown(token)}`)
+    if (token !== undefined) fail(`unexpected ${shown(token)}`, token.at)
   }
 
   /** An expression, or several with commas between, which are a list. */
@@ -76,7 +78,7 @@ export class Parser {
   }
 
   expression(): Expression {
-    if (++this.#depth > LIMITS.depth) fail(`it is nested more than ${LIMITS.depth} deep`)
+    if (++this.#depth > LIMITS.depth) this.#fail(`it is nested more than ${LIMITS.depth} deep`)
     let value = this.or()
     while (this.takeName('if')) {
       const test = this.or()
@@ -108,7 +110,7 @@ export class Parser {
     let negations = 0
     while (this.takeName('not')) negations++
     let value = this.#comparison()
-    if (negations > LIMITS.depth) fail(`it is nested more than ${LIMITS.depth} deep`)
+    if (negations > LIMITS.depth) this.#fail(`it is nested more than ${LIMITS.depth} deep`)
     for (; negations > 0; negations--) value = { kind: 'not', value }
     return value
   }
@@ -150,7 +152,7 @@ export class Parser {
   #unary(filters: boolean): Expression {
     let value: Expression
     if (this.isSign('-') || this.isSign('+')) {
-      if (++this.#depth > LIMITS.depth) fail(`it is nested more than ${LIMITS.depth} deep`)
+      if (++this.#depth > LIMITS.depth) this.#fail(`it is nested more than ${LIMITS.depth} deep`)
       const kind = this.takeSign('-') ? 'negative' : 'positive'
       if (kind === 'positive') this.#at++
       value = { kind, value: this.#unary(false) }
@@ -161,7 +163,7 @@ export class Parser {
 
   #primary(): Expression {
     const token = this.#tokens[this.#at++]
-    if (token === undefined) return fail('an expression is missing at the end')
+    if (token === undefined) return this.#fail('an expression is missing at the end')
     if (token.kind === 'number') return { kind: 'literal', value: token.value }
     if (token.kind === 'string') {
       let text = token.text
@@ -172,9 +174,11 @@ export class Parser {
     if (token.kind === 'name') {
       const literal = LITERALS.get(token.text)
       if (literal !== undefined) return { kind: 'literal', value: literal }
-      if (RESERVED.has(token.text)) fail(`unexpected "${token.text}"`)
-      if (this.isSign('(')) return { kind: 'call', name: token.text, args: this.#arguments() }
-      return { kind: 'path', root: token.text, segments: [] }
+      if (RESERVED.has(token.text)) fail(`unexpected "${token.text}"`, token.at)
+      if (this.isSign('(')) {
+        return { kind: 'call', name: token.text, args: this.#arguments(), at: token.at }
+      }
+      return { kind: 'path', root: token.text, segments: [], at: token.at }
     }
     if (token.text === '[') return { kind: 'list', items: this.#items(']') }
     if (token.text === '{') return this.#dict()
@@ -187,7 +191,7 @@ export class Parser {
       }
       return { kind: 'list', items: [first, ...this.#items(')')] }
     }
-    return fail(`unexpected ${shown(token)}`)
+    return fail(`unexpected ${shown(token)}`, token.at)
   }
 
   #items(close: string): Expression[] {
@@ -219,9 +223,9 @@ export class Parser {
           value = { kind: 'method', name: token.text, value, args: this.#arguments() }
         } else if (token?.kind === 'name') value = extend(value, token.text)
         else if (token?.kind === 'number') value = extend(value, Number(token.value))
-        else fail('a name is missing after "."')
+        else this.#fail('a name is missing after "."', token)
       } else if (this.takeSign('[')) value = this.#subscript(value)
-      else if (this.isSign('(')) return fail('only functions and methods can be called')
+      else if (this.isSign('(')) return this.#fail('only functions and methods can be called')
       else return value
     }
   }
@@ -234,10 +238,10 @@ export class Parser {
       parts.push(this.isSign(':') || this.isSign(']') ? undefined : this.expression())
     }
     this.#expect(']')
-    if (parts.length > 3) fail('a slice has at most three parts')
+    if (parts.length > 3) this.#fail('a slice has at most three parts')
     if (parts.length > 1) return { kind: 'slice', base, parts }
     const key = parts[0]
-    if (key === undefined) return fail('nothing stands between [ and ]')
+    if (key === undefined) return this.#fail('nothing stands between [ and ]')
     const fixed = key.kind === 'negative' ? key.value : key
     if (fixed.kind === 'literal' && (typeof fixed.value === 'string' || typeof fixed.value === 'number')) {
       if (key === fixed) return extend(base, fixed.value)
@@ -250,12 +254,12 @@ export class Parser {
     let value = start
     for (;;) {
       if (this.takeSign('|')) {
-        const name = this.#dotted('filter')
-        value = { kind: 'filter', name, value, args: this.isSign('(') ? this.#arguments() : NONE }
+        const { text: name, at } = this.#word('filter')
+        value = { kind: 'filter', name, value, args: this.isSign('(') ? this.#arguments() : NONE, at }
       } else if (this.takeName('is')) {
         const negated = this.takeName('not')
-        const name = this.#dotted('test')
-        value = { kind: 'test', name, value, args: this.#testArguments() }
+        const { text: name, at } = this.#word('test')
+        value = { kind: 'test', name, value, args: this.#testArguments(), at }
         if (negated) value = { kind: 'not', value }
       } else if (this.isSign('.') || this.isSign('[')) {
         value = this.#members(value)
@@ -263,10 +267,10 @@ export class Parser {
     }
   }
 
-  #dotted(what: string): string {
+  #word(what: string): Token {
     const token = this.#tokens[this.#at++]
-    if (token?.kind !== 'name') return fail(`the name of a ${what} is missing`)
-    return token.text
+    if (token?.kind !== 'name') return this.#fail(`the name of a ${what} is missing`, token)
+    return token
   }
 
   /** `is divisibleby 3` is `is divisibleby(3)`. */
@@ -321,21 +325,26 @@ export class Parser {
   /** Any word. */
   name(what: string): string {
     const token = this.#tokens[this.#at++]
-    if (token?.kind !== 'name') return fail(`${what} is missing`)
+    if (token?.kind !== 'name') return this.#fail(`${what} is missing`, token)
     return token.text
   }
 
   #expect(text: string): void {
     if (this.takeSign(text)) return
     const token = this.#tokens[this.#at]
-    fail(`expected "${text}", found ${token === undefined ? 'the end' : shown(token)}`)
+    this.#fail(`expected "${text}", found ${token === undefined ? 'the end' : shown(token)}`)
+  }
+
+  /** Fails at a token: the next one unless another is named, or at the last when there is none. */
+  #fail(message: string, token = this.#tokens[this.#at]): never {
+    return fail(message, (token ?? this.#tokens.at(-1))?.at)
   }
 }
 
 const NONE: Arguments = { list: [], named: [] }
 
 function extend(base: Expression, key: string | number): Expression {
-  if (base.kind === 'path') return { kind: 'path', root: base.root, segments: [...base.segments, key] }
+  if (base.kind === 'path') return { ...base, segments: [...base.segments, key] }
   return { kind: 'item', base, key: { kind: 'literal', value: key } }
 }
 

@@ -3,10 +3,17 @@ import { LIMITS } from './limits.ts'
 /** What a template did wrong, before it is known which template: becomes a NOETL_ERR_TEMPLATE_* at the edge. */
 export class Failure extends Error {
   override name = 'Failure'
+  /** Offset in the template of what is wrong, where that is known. */
+  at: number | undefined
+
+  constructor(message: string, at?: number) {
+    super(message)
+    this.at = at
+  }
 }
 
-export function fail(message: string): never {
-  throw new Failure(message)
+export function fail(message: string, at?: number): never {
+  throw new Failure(message, at)
 }
 
 /** Refuses a text before it is made. */
@@ -23,10 +30,12 @@ export function isExhaustion(error: unknown): error is RangeError {
   return error instanceof RangeError && /call stack|string length/i.test(error.message)
 }
 
-/** Adds the line to a message, once: the innermost piece that failed is the place. */
+/** Adds place and line to a failure, once: the innermost piece that failed is the place. */
 export function located(error: unknown, source: string, at: number): unknown {
   if (error instanceof Error && !/ \(line \d+\)$/.test(error.message)) {
-    error.message += ` (line ${source.slice(0, at).split('\n').length})`
+    const place = error instanceof Failure ? (error.at ?? at) : at
+    if (error instanceof Failure) error.at = place
+    error.message += ` (line ${source.slice(0, place).split('\n').length})`
   }
   return error
 }

@@ -28,6 +28,16 @@ export function libraryMethod(name: string, value: unknown, args: Args): unknown
   return evaluate((operands) => `(v0).${name}(${operands})`, value, args)
 }
 
+/** Whether there is a filter or a test of this name at all. */
+export function libraryHas(kind: 'filter' | 'test', name: string): boolean {
+  try {
+    evaluate(() => (kind === 'filter' ? `(v0)|${name}` : `(v0) is ${name}`), null, { list: [], named: {} })
+  } catch (error) {
+    return !/^(unknown (filter|test)|syntax error):/.test((error as Error).message)
+  }
+  return true
+}
+
 function evaluate(write: (operands: string) => string, value: unknown, { list, named }: Args): unknown {
   const context: Record<string, unknown> = {}
   const add = (operand: unknown) => {

@@ -1,14 +1,34 @@
 import type { Arguments, Expression, Path } from './expression.ts'
 import type { Statement } from './statements.ts'
 
-/** Paths that begin at a name from outside: not at a loop variable or a name that the template sets. */
+/** A path, and whether the template reckons with its not being there: `is defined`, `| default`. */
+export type Mention = Path & { guarded: boolean }
+
+/** A filter, test or function by its name. */
+export interface Word {
+  kind: 'filter' | 'test' | 'function'
+  name: string
+  at: number
+}
+
+/** What a template refers to. */
+export interface Found {
+  /** Paths that begin at a name from outside: not at a loop variable or a name that the template sets. */
+  mentions: Mention[]
+  words: Word[]
+}
+
 export function pathsOf(body: readonly Statement[]): Path[] {
-  const found: Path[] = []
+  return findIn(body).mentions
+}
+
+export function findIn(body: readonly Statement[]): Found {
+  const found: Found = { mentions: [], words: [] }
   walk(body, new Set(), found)
   return found
 }
 
-function walk(body: readonly Statement[], outer: ReadonlySet<string>, found: Path[]): void {
+function walk(body: readonly Statement[], outer: ReadonlySet<string>, found: Found): void {
   // A name counts as bound from where it is set: before that it comes from outside.
   const bound = new Set(outer)
   for (const statement of body) {
@@ -44,13 +64,26 @@ function walk(body: readonly Statement[], outer: ReadonlySet<string>, found: Pat
   }
 }
 
-function visit(expression: Expression, bound: ReadonlySet<string>, found: Path[]): void {
+function visit(expression: Expression, bound: ReadonlySet<string>, found: Found, guarded = false): void {
   if (expression.kind === 'path') {
-    if (!bound.has(expression.root)) found.push(expression)
+    if (!bound.has(expression.root)) found.mentions.push({ ...expression, guarded })
     return
   }
-  for (const part of partsOf(expression)) if (part !== undefined) visit(part, bound, found)
+  const { kind } = expression
+  if (kind === 'filter' || kind === 'test' || kind === 'call') {
+    const { name, at } = expression
+    found.words.push({ kind: kind === 'call' ? 'function' : kind, name, at })
+    if ((kind === 'filter' && DEFAULTS.has(name)) || (kind === 'test' && DEFINED.has(name))) {
+      visit(expression.value, bound, found, true)
+      for (const part of argumentsOf(expression.args)) visit(part, bound, found, guarded)
+      return
+    }
+  }
+  for (const part of partsOf(expression)) if (part !== undefined) visit(part, bound, found, guarded)
 }
+
+const DEFAULTS = new Set(['default', 'd'])
+const DEFINED = new Set(['defined', 'undefined'])
 
 function partsOf(expression: Exclude<Expression, Path>): (Expression | undefined)[] {
   switch (expression.kind) {

@@ -126,7 +126,7 @@ function makeTextTemplate(source: string): Template {
 }
 
 /** The expression of a text that is nothing else; a block scalar's closing line break does not count. */
-function soleValue(body: readonly Statement[]): Expression | undefined {
+export function soleValue(body: readonly Statement[]): Expression | undefined {
   const [first, second] = body
   if (first?.kind !== 'output' || body.length > 2) return undefined
   return second === undefined ||

@@ -44,7 +44,7 @@ export function cut(source: string): Piece[] {
     text(source.slice(from, at), source[at + 2] === '-')
     if (open[0] === '{#') {
       const end = source.indexOf('#}', at + 2)
-      if (end < 0) fail('a comment is opened with {# and never closed')
+      if (end < 0) fail('a comment is opened with {# and never closed', at)
       trimNext = source[end - 1] === '-'
       from = end + 2
       continue
@@ -53,7 +53,7 @@ export function cut(source: string): Piece[] {
     if (raw !== null) {
       RAW_END.lastIndex = at + raw[0].length
       const end = RAW_END.exec(source)
-      if (end === null) fail('{% raw %} is never closed with {% endraw %}')
+      if (end === null) fail('{% raw %} is never closed with {% endraw %}', at)
       trimNext = raw[1] === '-'
       text(source.slice(at + raw[0].length, end.index), end[1] === '-')
       trimNext = end[2] === '-'
@@ -117,8 +117,10 @@ function read(source: string, at: number, before: Token | undefined): Token {
   const number = match(before?.kind === 'sign' && before.text === '.' ? DIGITS : NUMBER, source, at)
   if (number !== null) return { kind: 'number', value: toNumber(number[0]), text: number[0], at }
   const sign = match(SIGN, source, at)
-  if (sign === null)
-    return fail(`unexpected character ${JSON.stringify(String.fromCodePoint(source.codePointAt(at)!))}`)
+  if (sign === null) {
+    const character = String.fromCodePoint(source.codePointAt(at)!)
+    return fail(`unexpected character ${JSON.stringify(character)}`, at)
+  }
   return { kind: 'sign', text: sign[0], at }
 }
 
@@ -135,7 +137,7 @@ function endOfString(source: string, at: number): number {
     if (source[end] === '\\') end++
     else if (source[end] === quote) return end + 1
   }
-  return fail('a string is never closed')
+  return fail('a string is never closed', at)
 }
 
 function lengthOf(token: Token, source: string): number {
