@@ -9,6 +9,7 @@ import type { Pools } from '../store/pools.ts'
 import { type Claim, type Claimed, claimCommands, lookAtCommands, readCommand } from '../store/queue.ts'
 import { loadWhole } from '../store/results.ts'
 import { loadEvents, loadResults } from '../store/values.ts'
+import type { Issue } from './enter.ts'
 import { type Known, type Recorded, setOf } from './known.ts'
 import type { Plan, StepPlan } from './plan.ts'
 import type { Plans } from './plans.ts'
@@ -97,18 +98,17 @@ export function makeClaims(parts: {
 
   /** What the body handed over when it began to wait, and what the execution it waited for came to. */
   async function resumeOf(row: Claimed): Promise<Resume | null> {
-    const resumes = row.context.resumes as unknown as
-      | { child_execution_id: string; event_id: string; error: CallError | null }
-      | undefined
+    const resumes = row.context.resumes as unknown as Issue['resumes']
     if (resumes === undefined) return null
-    const { child_execution_id: id, error } = resumes
+    const { child_execution_id: id, error = null } = resumes
     const waited = (await eventOf(row.execution_id, resumes.event_id)).context as unknown as {
       child: Child
       resume: JsonObject
     }
     const state = waited.resume
-    if (error !== null) return { state, result: null, error }
-    return { state, ...(await outcomeOf(id, waited.child)) }
+    if (id === undefined) return { state, outcome: null }
+    if (error !== null) return { state, outcome: { result: null, error } }
+    return { state, outcome: await outcomeOf(id, waited.child) }
   }
 
   /** Result of the wanted step of an execution that has ended, or why there is none. */

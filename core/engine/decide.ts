@@ -2,14 +2,16 @@ import type { CallError, Outcome } from '../schemas/command.ts'
 import type { Event } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import type { Effect } from '../schemas/playbook.ts'
 import type { NewCommand } from '../store/commit.ts'
+import { fingerprintOf, type NewLetter } from '../store/dead-letters.ts'
 import type { NewResult } from '../store/results.ts'
 import { externalise } from './aside.ts'
 import { issueCommand } from './enter.ts'
 import { NOTHING } from './fold.ts'
 import type { Known } from './known.ts'
 import { continueLoop, reactToIteration } from './loop.ts'
-import type { Plan } from './plan.ts'
+import type { Plan, StepPlan } from './plan.ts'
 import { drain, finishStep } from './route.ts'
 import { makeTurn, type NewChild, type Turn } from './turn.ts'
 
@@ -49,6 +51,7 @@ export interface Decision {
   /** Executions to begin after the commit, and to wait for. */
   children: NewChild[]
   awaited: string[]
+  letters: NewLetter[]
   /** Reports that were of a command still open; the others came too late. */
   taken: boolean[]
   /** Steps without tools went on for so long that the rest is for another turn. */
@@ -59,6 +62,8 @@ export interface Env {
   now: string
   newId(after: string): string
   lane: string
+  /** What repeating a call of a tool kind does, as its plugin says. */
+  effectOf(kind: string): Effect
 }
 
 /**
@@ -78,6 +83,7 @@ export function decide(plan: Plan, known: Known, inputs: Input[], env: Env): Dec
     stored: turn.stored,
     children: turn.children,
     awaited: turn.awaited,
+    letters: turn.letters,
     taken,
     more: turn.more,
   }
@@ -155,11 +161,15 @@ function takeReport(turn: Turn, report: Report): boolean {
   if (report.started_at !== null) {
     turn.tell({ ...place, event_type: 'step.enter', created_at: report.started_at, meta })
   }
+  const planned = turn.plan.step(run.step)
   if (outcome.status === 'waiting') {
     beginWait(turn, { ...place, meta }, outcome)
     return true
   }
-  const planned = turn.plan.step(run.step)
+  if (outcome.status === 'retrying') {
+    if (planned !== undefined) retryLater(turn, planned, { ...place, meta }, outcome)
+    return true
+  }
   const event_id = turn.env.newId(turn.state.last)
   const frame = planned?.step.loop?.cursor === undefined ? undefined : readFrame(outcome.result)
   const { near, stored, bytes } = externalise(frame?.results ?? outcome.result, {
@@ -169,6 +179,10 @@ function takeReport(turn: Turn, report: Report): boolean {
     select: planned?.step.outputSelect ?? [],
   })
   if (stored !== undefined) turn.stored.push(stored)
+  const park =
+    outcome.error === null || turn.plan.playbook.onError !== 'park' || outcome.error.code === DROPPED
+      ? undefined
+      : { index, error: outcome.error, report }
   turn.tell({
     ...place,
     event_id,
@@ -183,17 +197,89 @@ function takeReport(turn: Turn, report: Report): boolean {
       ...facets(outcome),
       ...(stored === undefined ? {} : { stored: stored.store }),
       ...(run.loop === undefined ? {} : { bytes }),
+      ...(run.loop !== undefined && park !== undefined ? { parked: true } : {}),
       ...(frame === undefined ? {} : { rows: frame.results.length, failed: frame.failed }),
     },
     ...(outcome.error === null ? {} : { error: outcome.error as unknown as Json }),
     ...(Object.keys(outcome.set).length > 0 ? { context: { set: outcome.set } } : {}),
   })
   const facts = { facets: outcome.meta.facets, meta: outcome.meta as unknown as JsonObject }
+  if (run.loop && park !== undefined) {
+    parkCommand(turn, runId, park)
+    return true
+  }
   if (run.loop) {
     reactToIteration(turn, runId, { eventId: event_id, index, error: outcome.error, facts })
     continueLoop(turn, runId)
-  } else finishStep(turn, runId, outcome.error, facts)
+  } else finishStep(turn, runId, outcome.error, facts, park && (() => parkCommand(turn, runId, park)))
   return true
+}
+
+/** Code of the error of a command that a person gave up; it is not parked again. */
+const DROPPED = 'NOETL_ERR_COMMAND_DROPPED'
+
+/** A failed command is left as a dead letter: another like it waits for a person. */
+function parkCommand(
+  turn: Turn,
+  runId: string,
+  { index, error, report }: { index: number | null; error: CallError; report: Report },
+): void {
+  const run = turn.state.runs[runId]!
+  const planned = turn.plan.step(run.step)!
+  const queue_id = issueCommand(turn, planned, {
+    run: { id: runId, index },
+    ...(run.previous === undefined ? {} : { previous: run.previous }),
+    ...(run.args === undefined ? {} : { args: run.args }),
+    dead: true,
+  })
+  const attempts = report.attempt ?? 1
+  const letter_id = turn.tell({
+    event_type: 'command.dead',
+    node_id: runId,
+    node_name: run.step,
+    ...(report.worker_id === null ? {} : { worker_id: report.worker_id }),
+    meta: { command_id: queue_id, reason: 'error', attempt: attempts },
+    error: error as unknown as Json,
+  })
+  const { path } = turn.plan
+  turn.letters.push({
+    letter_id,
+    queue_id,
+    path,
+    step: run.step,
+    tool_kind: planned.kind,
+    reason: 'error',
+    error,
+    fingerprint: fingerprintOf({ path, step: run.step, error }),
+    attempts,
+    worker_id: report.worker_id,
+  })
+}
+
+/** A rule repeats a call after a while: the command is done with, another goes on then. */
+function retryLater(
+  turn: Turn,
+  planned: StepPlan,
+  place: { node_id: string; node_name: string; current_index?: number; meta: JsonObject },
+  { delay_seconds, resume, error, set }: Outcome & { status: 'retrying' },
+): void {
+  const run = turn.state.runs[place.node_id]!
+  const event_id = turn.tell({
+    ...place,
+    event_type: 'call.retrying',
+    node_type: planned.kind,
+    status: 'retrying',
+    context: { resume, ...(Object.keys(set).length > 0 ? { set } : {}) },
+    meta: { ...place.meta, delay_seconds },
+    ...(error === null ? {} : { error: error as unknown as Json }),
+  })
+  issueCommand(turn, planned, {
+    run: { id: place.node_id, index: place.current_index ?? null },
+    ...(run.previous === undefined ? {} : { previous: run.previous }),
+    ...(run.args === undefined ? {} : { args: run.args }),
+    resumes: { event_id },
+    delay: delay_seconds,
+  })
 }
 
 /** What a worker tells of a frame: the results of its rows, and how many of them failed. */

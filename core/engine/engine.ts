@@ -5,6 +5,7 @@ import { makeError } from '../errors.ts'
 import type { CallError } from '../schemas/command.ts'
 import type { Status } from '../schemas/execution.ts'
 import type { JsonObject } from '../schemas/json.ts'
+import type { Effect } from '../schemas/playbook.ts'
 import { commitTransitions, type Settle, type Transition } from '../store/commit.ts'
 import { loadExecution } from '../store/executions.ts'
 import { isTransient, type Pools } from '../store/pools.ts'
@@ -93,6 +94,8 @@ export function makeEngine(parts: {
   plans: Plans
   newId(after?: string): string
   log: Logger
+  /** What repeating a call of a tool kind does, as its plugin says. */
+  effectOf(kind: string): Effect
   announce(
     commands: { execution_id: string; queue_id: string; node_name: string; lane: string; pool: string }[],
   ): void
@@ -101,7 +104,7 @@ export function makeEngine(parts: {
   /** An execution that another started has ended. */
   onEnded(executionId: string, parentExecutionId: string): void
 }): Engine {
-  const { pools, plans, newId, log } = parts
+  const { pools, plans, newId, log, effectOf } = parts
   const inboxes = new Map<string, Waiting[]>()
   const memory = new Map<string, { known: Known; catalogId: string }>()
 
@@ -225,6 +228,7 @@ export function makeEngine(parts: {
           timeout_seconds === null ? null : new Date(Date.now() + timeout_seconds * 1000).toISOString(),
       })),
       awaited: decision.awaited,
+      letters: decision.letters,
       ...(start
         ? {
             birth: {
@@ -243,7 +247,8 @@ export function makeEngine(parts: {
       remember(plan, { ...learn(known, state, events), status, revision })
     } else memory.delete(executionId)
     publish('noetl:events', { execution_id: executionId, path: plan.path, status, events })
-    parts.announce(decision.commands.map((command) => ({ execution_id: executionId, ...command })))
+    const due = decision.commands.filter((command) => command.delay === 0 && !command.dead)
+    parts.announce(due.map((command) => ({ execution_id: executionId, ...command })))
     if (decision.children.length > 0) {
       parts.onChildren({ executionId, depth: state.depth ?? 0 }, decision.children)
     }
@@ -256,7 +261,7 @@ export function makeEngine(parts: {
   async function decideLoading(plan: Plan, known: Known, inputs: Input[]): Promise<Decision> {
     for (;;) {
       try {
-        return decide(plan, known, inputs, { now: new Date().toISOString(), newId, lane: 'normal' })
+        return decide(plan, known, inputs, { now: new Date().toISOString(), newId, lane: 'normal', effectOf })
       } catch (problem) {
         if (!(problem instanceof NotLoaded)) throw problem
         await load(known, problem.what)
@@ -348,7 +353,7 @@ export function makeEngine(parts: {
       if (answer.taken) {
         const told = answer.decision.events.find(
           (event) =>
-            ['call.done', 'call.error', 'call.waiting'].includes(event.event_type) &&
+            ['call.done', 'call.error', 'call.waiting', 'call.retrying'].includes(event.event_type) &&
             event.meta?.command_id === report.command_id,
         )
         return {

@@ -2,6 +2,7 @@ import { makeError } from '../errors.ts'
 import type { CallError } from '../schemas/command.ts'
 import type { Token } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { EFFECTS, type Effect } from '../schemas/playbook.ts'
 import type { Scope } from '../template/template.ts'
 import { startLoop } from './loop.ts'
 import type { StepPlan } from './plan.ts'
@@ -94,13 +95,17 @@ export interface Issue {
   meta?: JsonObject
   /** Of a run that has begun before: a loop's iteration (null: no loop), or one that goes on. */
   run?: { id: string; index: number | null }
-  /** The execution that the body waited for, which has ended, and the event that tells of the wait. */
-  resumes?: { child_execution_id: string; event_id: string; error: CallError | null }
+  /** The event that tells of a wait which is over: for a time, or for an execution, that may not have begun. */
+  resumes?: { event_id: string; child_execution_id?: string; error?: CallError | null }
+  /** Seconds before it may be claimed. */
+  delay?: number
+  /** It waits for a person. */
+  dead?: boolean
 }
 
-/** Issues a command of a step. */
-export function issueCommand(turn: Turn, planned: StepPlan, issue: Issue): void {
-  const { run, args = {}, previous, resumes } = issue
+/** Issues a command of a step; returns its id. */
+export function issueCommand(turn: Turn, planned: StepPlan, issue: Issue): string {
+  const { run, args = {}, previous, resumes, delay = 0, dead = false } = issue
   const id = turn.env.newId(turn.state.last)
   const max_attempts = planned.step.maxAttempts ?? 3
   turn.tell({
@@ -120,7 +125,8 @@ export function issueCommand(turn: Turn, planned: StepPlan, issue: Issue): void 
       command_id: id,
       tool_kind: planned.kind,
       max_attempts,
-      ...(resumes === undefined ? {} : { resumes: resumes.child_execution_id }),
+      ...(resumes?.child_execution_id === undefined ? {} : { resumes: resumes.child_execution_id }),
+      ...(delay > 0 ? { delay_seconds: delay } : {}),
       ...issue.meta,
     },
   })
@@ -132,7 +138,20 @@ export function issueCommand(turn: Turn, planned: StepPlan, issue: Issue): void 
     lane: turn.env.lane,
     pool: '',
     max_attempts,
+    effect: effectOf(planned, turn.env),
+    delay,
+    dead,
   })
+  return id
+}
+
+/** What repeating a step's tools does: what the least safe of them does. */
+function effectOf({ step }: StepPlan, env: Turn['env']): Effect {
+  // Whether a tool with a probe had its effect is asked before it runs again.
+  const effects = step.tasks
+    .filter((task) => task.probe === undefined)
+    .map((task) => task.effect ?? env.effectOf(task.kind))
+  return EFFECTS.findLast((effect) => effects.includes(effect)) ?? 'pure'
 }
 
 /** The ctx values that the step's templates name, as they are now; large ones by the event that holds them. */

@@ -54,6 +54,9 @@ export function fold(state: State, event: Event): State {
     case 'call.waiting':
       next.runs = changeRun(next, event, (run) => wait(run, event))
       break
+    case 'call.retrying':
+      next.runs = changeRun(next, event, (run) => leave(run, event))
+      break
     case 'call.done':
     case 'call.error':
       next.runs = changeRun(next, event, (run) => settle(run, event))
@@ -125,10 +128,17 @@ function wait(run: Run, event: Event): Run {
   return { ...run, open: { ...open, [id]: index }, waits: { ...run.waits, [id]: event.event_id } }
 }
 
+/** The command is done with; another follows. */
+function leave(run: Run, event: Event): Run {
+  const { [String(event.meta?.command_id)]: _left, ...open } = run.open
+  return { ...run, open }
+}
+
 function settle(run: Run, event: Event): Run {
   const { [String(event.meta?.command_id)]: _settled, ...open } = run.open
   const next: Run = { ...run, open }
-  if (run.loop) {
+  // Of a parked iteration another command goes on when a person says so; it counts then.
+  if (run.loop && event.meta?.parked !== true) {
     const failed = event.event_type === 'call.error'
     const { rows = 0, failed: failedRows } = (event.meta ?? {}) as { rows?: number; failed?: number }
     next.loop = {

@@ -59,9 +59,15 @@ export interface CallFacts {
 /**
  * A step run has its result: applies the step's `set`, takes its reactions, picks arcs, hands tokens on.
  * An error that nothing with a `when` of its own catches fails the execution, unless the playbook says
- * `on_error: continue`.
+ * `on_error: continue`, or `park` is there to leave it for a person.
  */
-export function finishStep(turn: Turn, runId: string, error: CallError | null, facts: CallFacts): void {
+export function finishStep(
+  turn: Turn,
+  runId: string,
+  error: CallError | null,
+  facts: CallFacts,
+  park?: () => void,
+): void {
   const run = turn.state.runs[runId]!
   const planned = turn.plan.step(run.step)
   if (planned === undefined) return
@@ -71,6 +77,10 @@ export function finishStep(turn: Turn, runId: string, error: CallError | null, f
     left = leaveStep(turn, runId, error, facts)
   } catch (problem) {
     failed = failureOf(problem)
+  }
+  if (park !== undefined && failed !== null && failed === error && !left.caught) {
+    park()
+    return
   }
   const tokens = [...left.next, ...left.calls]
   const dead = planned.arcs.length > 0 && left.next.length === 0 && failed === null

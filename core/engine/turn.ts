@@ -3,6 +3,7 @@ import type { Event, EventType } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
 import type { NewCommand } from '../store/commit.ts'
+import type { NewLetter } from '../store/dead-letters.ts'
 import { loopResult, type NewResult } from '../store/results.ts'
 import { makeScope } from '../template/scope.ts'
 import { type Scope, StepResult } from '../template/template.ts'
@@ -39,6 +40,8 @@ export interface Turn {
   children: NewChild[]
   /** Executions that are waited for no longer. */
   awaited: string[]
+  /** Letters of commands that wait for a person. */
+  letters: NewLetter[]
   more: boolean
   /** Records an event and folds it in; returns its id. */
   tell(event: Telling): string
@@ -84,6 +87,7 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
     stored: [],
     children: [],
     awaited: [],
+    letters: [],
     more: false,
     tell(telling) {
       const event_id = telling.event_id ?? env.newId(turn.state.last)
@@ -190,7 +194,8 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
 function isIteration(event: Event): boolean {
   return (
     (event.event_type === 'call.done' || event.event_type === 'call.error') &&
-    event.current_index !== undefined
+    event.current_index !== undefined &&
+    event.meta?.parked !== true
   )
 }
 

@@ -51,6 +51,7 @@ const KNOWN = [
   'call.done',
   'call.error',
   'call.waiting',
+  'call.retrying',
   'command.claimed',
   ...TOLD_BY_ENGINE,
   ...INFORMATIVE,
@@ -142,6 +143,7 @@ async function takeEvent(
     case 'call.done':
     case 'call.error':
     case 'call.waiting':
+    case 'call.retrying':
       return takeReport(parts, executionId, { ...event, name }, workerId)
     case 'command.claimed': {
       const commandId = requireCommandId(event, name)
@@ -176,7 +178,10 @@ async function takeEvent(
   return { event_id: told.event_id, commands_generated: 0, outcome: 'noted' }
 }
 
-type ReportName = 'call.done' | 'call.error' | 'call.waiting'
+/** A delay longer than this is a mistake. */
+const MAX_DELAY_SECONDS = 7 * 86_400
+
+type ReportName = 'call.done' | 'call.error' | 'call.waiting' | 'call.retrying'
 
 async function takeReport(
   parts: Parts,
@@ -241,8 +246,14 @@ function readOutcome(name: ReportName, payload: JsonObject): Outcome {
   }
   const set = isObject(payload.set) ? payload.set : {}
   if (name === 'call.done') return { status: 'ok', error: null, result, set, meta }
+  const resume = isObject(payload.resume) ? payload.resume : {}
+  if (name === 'call.retrying') {
+    const delay = Number(payload.delay_seconds)
+    const error = payload.error === null || payload.error === undefined ? null : readError(payload.error)
+    const delay_seconds = Number.isFinite(delay) ? Math.min(MAX_DELAY_SECONDS, Math.max(0, delay)) : 0
+    return { status: 'retrying', error, result, set, meta, resume, delay_seconds }
+  }
   if (name === 'call.waiting') {
-    const resume = isObject(payload.resume) ? payload.resume : {}
     return { status: 'waiting', error: null, result, set, meta, child: readChild(payload.child), resume }
   }
   return { status: 'error', error: readError(payload.error), result, set, meta }

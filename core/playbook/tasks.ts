@@ -1,5 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
-import type { Task } from '../schemas/playbook.ts'
+import { EFFECTS, type Effect, type Task } from '../schemas/playbook.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { readRetryBlock, readRules } from './rules.ts'
 import { mapping, text } from './values.ts'
@@ -17,6 +17,8 @@ const TASK_KEYS = [
   'output_select',
   'output',
   'desc',
+  'effect',
+  'probe',
   'description',
 ]
 
@@ -88,7 +90,14 @@ function readTask(
     config.auth = config.credential
     delete config.credential
   }
+  const effect = readEffect(value.effect, [...path, 'effect'], faults)
+  const probe =
+    value.probe === undefined || value.probe === null
+      ? undefined
+      : readTask({ value: value.probe, label: 'probe' }, 0, [...path, 'probe'], about)
   return {
+    ...(effect === undefined ? {} : { effect }),
+    ...(probe === undefined ? {} : { probe }),
     label: label ?? text(value.name, [...path, 'name'], faults) ?? `task_${index}`,
     kind,
     config,
@@ -102,6 +111,20 @@ function readTask(
       ...readRetryBlock(value.retry, [...path, 'retry'], faults),
     ],
   }
+}
+
+/** What repeating the tool does, where the step knows better than the plugin. */
+function readEffect(value: Json | undefined, path: Path, faults: Faults): Effect | undefined {
+  if (value === undefined || value === null) return undefined
+  const effect = EFFECTS.find((known) => known === value)
+  if (effect === undefined) {
+    faults.fault(
+      path,
+      `effect is ${JSON.stringify(value)}; ${EFFECTS.join(', ')} were expected`,
+      nearest(String(value), EFFECTS)[0],
+    )
+  }
+  return effect
 }
 
 function refuseTwins(tasks: Task[], path: Path, faults: Faults): void {

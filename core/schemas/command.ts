@@ -25,7 +25,7 @@ export interface LeasedCommand {
   context: CommandContext
   /** The body runs once for each row of a frame that is claimed first. */
   frame: Frame | null
-  /** Goes on after an execution that the body waited for has ended. */
+  /** Goes on after a wait: for another execution that has ended, or for a time. */
   resume: Resume | null
 }
 
@@ -35,12 +35,12 @@ export interface Frame {
   cursor: Cursor
 }
 
-/** Where a body goes on that waited for another execution, and what that came to. */
+/** Where a body goes on that waited, and for what. */
 export interface Resume {
   /** What the worker handed over when it began to wait. */
   state: JsonObject
-  result: Json
-  error: CallError | null
+  /** What the execution that it waited for came to; null: it waited for a time, and calls again. */
+  outcome: { result: Json; error: CallError | null } | null
 }
 
 /** An execution that a body waits for. Its worker is free meanwhile; another may go on. */
@@ -145,4 +145,6 @@ export type Outcome = {
   | { status: 'error'; error: CallError }
   /** It waits for another execution; `resume` is handed back when it goes on. */
   | { status: 'waiting'; error: null; child: Child; resume: JsonObject }
+  /** A rule repeats a call, but not for so long that its worker may do something else; `error` is why. */
+  | { status: 'retrying'; error: CallError | null; delay_seconds: number; resume: JsonObject }
 )

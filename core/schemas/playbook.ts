@@ -1,6 +1,15 @@
 import type { Json, JsonObject } from './json.ts'
 
 /**
+ * What repeating a call does. `pure`: nothing outside changes. `idempotent`: twice is as once.
+ * `keyed`: the other side drops a repeat with the same idempotency key. `unsafe`: it may happen twice.
+ */
+export type Effect = 'pure' | 'idempotent' | 'keyed' | 'unsafe'
+
+/** From what may be repeated freely to what may not. */
+export const EFFECTS: readonly Effect[] = ['pure', 'idempotent', 'keyed', 'unsafe']
+
+/**
  * The one internal form of a playbook. Both dialects are compiled into it by `playbook/compile.ts`;
  * engine and worker see nothing else. Values of type `Json` may hold templates in their strings.
  */
@@ -16,8 +25,11 @@ export interface Playbook {
   entry: string
   /** A step to run last, when everything else has ended. */
   finalStep?: string
-  /** What an uncaught error does: `fail` stops the run, `continue` follows arcs as after success. */
-  onError: 'fail' | 'continue'
+  /**
+   * What an uncaught error does: `fail` stops the run, `continue` follows arcs as after success, `park` leaves
+   * the command as a dead letter, from which the run goes on when it is retried.
+   */
+  onError: 'fail' | 'continue' | 'park'
   /** Secrets and tokens by name, resolved where a tool that names them runs. */
   keychain: KeychainEntry[]
 }
@@ -144,6 +156,10 @@ export interface Task {
   /** Names bound after it ran. */
   set: JsonObject
   rules: Rule[]
+  /** What repeating it does; absent: what its tool says. */
+  effect?: Effect
+  /** Asked before it runs again after its worker died: whether it had its effect, and with what result. */
+  probe?: Task
   /** It is passed over unless this holds. */
   when?: Json
   /** Runs for its effect: its result is not part of the step's. */

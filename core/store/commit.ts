@@ -3,6 +3,8 @@ import type { CallError } from '../schemas/command.ts'
 import type { Event } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import type { JsonObject } from '../schemas/json.ts'
+import type { Effect } from '../schemas/playbook.ts'
+import type { NewLetter } from './dead-letters.ts'
 import { jsonText } from './json-text.ts'
 import type { NewResult } from './results.ts'
 
@@ -30,6 +32,8 @@ export interface Transition {
   waits: { child_execution_id: string; event_id: string; deadline: string | null }[]
   /** Executions that are waited for no longer. */
   awaited: string[]
+  /** Letters of commands that wait for a person from now on. */
+  letters: NewLetter[]
 }
 
 /** A command and the proof that its reporter holds it: the token, or for clients without one their name. */
@@ -47,6 +51,11 @@ export interface NewCommand {
   lane: string
   pool: string
   max_attempts: number
+  effect: Effect
+  /** Seconds before it may be claimed; upkeep announces it then. */
+  delay: number
+  /** It waits for a person. */
+  dead: boolean
 }
 
 export interface CommitResult {
@@ -105,10 +114,13 @@ WITH input AS MATERIALIZED (
   WHERE ok.status <> 'RUNNING' AND q.execution_id = ok.execution_id
     AND q.queue_id NOT IN (SELECT queue_id FROM held)
 ), queued AS (
-  INSERT INTO noetl.queue (execution_id, queue_id, node_id, node_name, tool_kind, lane, pool, max_attempts)
-  SELECT execution_id, c.queue_id, c.node_id, c.node_name, c.tool_kind, c.lane, c.pool, c.max_attempts
+  INSERT INTO noetl.queue (execution_id, queue_id, node_id, node_name, tool_kind, lane, pool, max_attempts, effect,
+    status, available_at, announced_at)
+  SELECT execution_id, c.queue_id, c.node_id, c.node_name, c.tool_kind, c.lane, c.pool, c.max_attempts, c.effect,
+    CASE WHEN c.dead THEN 'dead' ELSE 'queued' END, now() + c.delay * interval '1 second',
+    CASE WHEN c.delay > 0 THEN '-infinity' ELSE now() END
   FROM json_to_recordset($3::json) AS c(execution_id bigint, queue_id bigint, node_id bigint, node_name text,
-    tool_kind text, lane text, pool text, max_attempts smallint)
+    tool_kind text, lane text, pool text, max_attempts smallint, effect text, dead boolean, delay double precision)
   JOIN ok USING (execution_id)
 ), told AS (
   INSERT INTO noetl.event (execution_id, event_id, created_at, event_type, node_id, node_name, node_type,
@@ -142,6 +154,14 @@ const COMMIT_MORE = commitText(`), aside AS (
   FROM json_to_recordset($7::json) AS w(execution_id bigint, child_execution_id bigint, event_id bigint,
     deadline timestamptz)
   JOIN ok USING (execution_id)
+), letters AS (
+  INSERT INTO noetl.dead_letter (execution_id, letter_id, queue_id, catalog_id, path, step, tool_kind, reason, error,
+    fingerprint, attempts, worker_id)
+  SELECT execution_id, d.letter_id, d.queue_id, ok.catalog_id, d.path, d.step, d.tool_kind, d.reason, d.error,
+    d.fingerprint, d.attempts, d.worker_id
+  FROM json_to_recordset($9::json) AS d(execution_id bigint, letter_id bigint, queue_id bigint, path text, step text,
+    tool_kind text, reason text, error jsonb, fingerprint text, attempts integer, worker_id text)
+  JOIN ok USING (execution_id)
 ), awaited AS (
   DELETE FROM noetl.wait w USING ok
   WHERE w.execution_id = ok.execution_id AND (w.execution_id, w.child_execution_id) IN (
@@ -159,6 +179,7 @@ export async function commitTransitions(pool: pg.Pool, transitions: Transition[]
   const results: object[] = []
   const waits: object[] = []
   const awaited: object[] = []
+  const letters: object[] = []
   for (const t of transitions) {
     const { execution_id } = t
     input.push({
@@ -176,10 +197,11 @@ export async function commitTransitions(pool: pg.Pool, transitions: Transition[]
     for (const key of t.keys) keys.push({ execution_id, ...key })
     for (const result of t.results) results.push({ execution_id, ...result })
     for (const wait of t.waits) waits.push({ execution_id, ...wait })
+    for (const letter of t.letters) letters.push({ execution_id, ...letter })
     for (const child_execution_id of t.awaited) awaited.push({ execution_id, child_execution_id })
   }
   const plain = [input, settles, commands, events, keys]
-  const more = [results, waits, awaited]
+  const more = [results, waits, awaited, letters]
   const { rows } = await pool.query<{ written: string[]; held: string[] }>(
     more.every((list) => list.length === 0)
       ? { name: 'commit', text: COMMIT, values: plain.map(jsonText) }

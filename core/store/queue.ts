@@ -39,7 +39,7 @@ WITH want AS MATERIALIZED (
   SELECT q.execution_id, q.queue_id, q.status = 'running' AND q.lease_token = w.token AS again
   FROM want w JOIN noetl.queue q USING (execution_id, queue_id)
   WHERE (q.status = 'queued' AND q.available_at <= now())
-     OR (q.status = 'running' AND (q.lease_token = w.token OR (q.lease_until < now() AND q.attempt < q.max_attempts)))
+     OR (q.status = 'running' AND (q.lease_token = w.token OR (q.lease_until < now() AND q.attempt < q.max_attempts AND q.effect <> 'unsafe')))
   ORDER BY q.execution_id, q.queue_id
   FOR UPDATE OF q
 ), claimed AS (
@@ -179,6 +179,7 @@ export async function rescueExpired(pool: pg.Pool, limit: number, newId: () => s
     text: `WITH l AS MATERIALIZED (
              SELECT q.execution_id, q.queue_id, q.worker_id AS holder FROM noetl.queue q
              WHERE q.status = 'running' AND q.lease_until < now() AND q.attempt < q.max_attempts
+               AND q.effect <> 'unsafe'
              ORDER BY q.execution_id, q.queue_id LIMIT $1 FOR UPDATE SKIP LOCKED)
            UPDATE noetl.queue q
            SET status = 'queued', worker_id = NULL, lease_token = NULL, lease_until = NULL,
@@ -205,24 +206,6 @@ export async function rescueExpired(pool: pg.Pool, limit: number, newId: () => s
       values: [JSON.stringify(events)],
     })
   }
-  return rows
-}
-
-/** A command whose last attempt ended without a word. */
-export interface Exhausted extends Waiting {
-  token: string
-  worker_id: string
-  attempt: number
-}
-
-/** Commands whose lease ran out and whose attempts are used up. */
-export async function findExhausted(pool: pg.Pool, limit: number): Promise<Exhausted[]> {
-  const { rows } = await pool.query<Exhausted>({
-    name: 'find-exhausted',
-    text: `SELECT ${WAITING}, q.lease_token AS token, q.worker_id, q.attempt FROM noetl.queue q
-           WHERE q.status = 'running' AND q.lease_until < now() AND q.attempt >= q.max_attempts LIMIT $1`,
-    values: [limit],
-  })
   return rows
 }
 

@@ -13,7 +13,7 @@ export async function wasRecorded(
   const { rows } = await pool.query<{ event_id: string }>({
     name: 'was-recorded',
     text: `SELECT event_id FROM noetl.event
-           WHERE execution_id = $1 AND event_id > $2 AND event_type IN ('call.done', 'call.error', 'call.waiting')
+           WHERE execution_id = $1 AND event_id > $2 AND event_type IN ('call.done', 'call.error', 'call.waiting', 'call.retrying')
              AND meta->>'command_id' = $2::text
              AND ($3::int IS NULL OR (meta->>'attempt')::int = $3)
              AND ($4::text IS NULL OR worker_id = $4)

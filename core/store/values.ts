@@ -61,6 +61,7 @@ export async function loadIterations(
              ON v.meta ? 'stored' AND r.execution_id = v.execution_id AND r.result_id = v.event_id
            WHERE v.execution_id = $1 AND v.node_id = $2
              AND v.event_type IN ('call.done', 'call.error') AND v.current_index IS NOT NULL
+             AND NOT coalesce(v.meta ? 'parked', false)
            ORDER BY v.current_index`,
     values: [executionId, runId],
   })

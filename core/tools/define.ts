@@ -1,15 +1,12 @@
 import type { Static, TSchema } from 'typebox'
 import type { CallError, ErrorKind } from '../schemas/command.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import type { Effect } from '../schemas/playbook.ts'
 
 /** The contract between the gateway and a tool. A plugin built for another number is refused at boot. */
 export const CONTRACT = 1
 
-/**
- * What repeating a call does. `pure`: nothing outside changes. `idempotent`: twice is as once.
- * `keyed`: the other side drops a repeat with the same idempotency key. `unsafe`: it may happen twice.
- */
-export type Effect = 'pure' | 'idempotent' | 'keyed' | 'unsafe'
+export type { Effect } from '../schemas/playbook.ts'
 
 /** A log with pino's call form: facts first, then a fixed sentence. */
 export interface ToolLog {

@@ -1,42 +1,48 @@
 import { publish } from '../channels.ts'
-import type { Engine } from '../engine/engine.ts'
 import { callError } from '../engine/problem.ts'
 import { makeError } from '../errors.ts'
+import { findLost, fingerprintOf, type Lost, type NewLetter, parkLost } from '../store/dead-letters.ts'
 import type { Pools } from '../store/pools.ts'
-import { findExhausted } from '../store/queue.ts'
 import type { Duty } from './upkeep.ts'
 
-/** Fails commands whose last attempt ended without a word: their step decides what follows. */
-export function giveUpDuty(parts: { pools: Pools; engine: Engine }): Duty {
+/**
+ * Makes dead letters of commands that are not begun again by themselves: those begun as often as they may be and
+ * not heard of again, and those whose worker died in the midst of what is not safe to repeat. Their execution
+ * stands where it stood, until a person says how it goes on.
+ */
+export function giveUpDuty(parts: { pools: Pools; newId(): string }): Duty {
   return {
     name: 'give-up',
     everySeconds: 1,
     async run() {
-      const exhausted = await findExhausted(parts.pools.relaxed, 100)
-      for (const command of exhausted) {
-        const { queue_id, execution_id, node_name, attempt, worker_id, token } = command
-        const { message, code } = makeError('NOETL_ERR_COMMAND_ATTEMPTS', [queue_id, node_name, attempt])
-        await parts.engine.report(
-          execution_id,
-          {
-            type: 'report',
-            command_id: queue_id,
-            step: node_name,
-            worker_id,
-            attempt,
-            started_at: null,
-            outcome: {
-              status: 'error',
-              error: { ...callError(code, message), kind: 'timeout' },
-              result: null,
-              set: {},
-              meta: { duration_ms: 0, calls: 0, facets: {} },
-            },
-          },
-          { queue_id, token, worker_id },
-        )
-      }
-      if (exhausted.length > 0) publish('noetl:upkeep', { what: 'exhausted', count: exhausted.length })
+      const lost = await findLost(parts.pools.durable, 100)
+      if (lost.length === 0) return
+      const parked = await parkLost(
+        parts.pools.durable,
+        lost.map((command) => letterOf(command, parts.newId())),
+      )
+      publish('noetl:upkeep', { what: 'parked', count: parked.length })
     },
+  }
+}
+
+function letterOf(command: Lost, letter_id: string): NewLetter & { execution_id: string } {
+  const { execution_id, queue_id, node_name: step, tool_kind, attempt, worker_id, path, in_doubt } = command
+  const { message, code } = in_doubt
+    ? makeError('NOETL_ERR_COMMAND_IN_DOUBT', [queue_id, step, worker_id ?? 'none', execution_id])
+    : makeError('NOETL_ERR_COMMAND_ATTEMPTS', [queue_id, step, attempt])
+  const error = { ...callError(code, message), kind: 'timeout' as const }
+  return {
+    execution_id,
+    letter_id,
+    queue_id,
+    path,
+    step,
+    tool_kind,
+    reason: in_doubt ? 'in_doubt' : 'attempts',
+    error,
+    fingerprint: fingerprintOf({ path, step, error }),
+    attempts: attempt,
+    worker_id,
   }
 }

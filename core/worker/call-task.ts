@@ -44,7 +44,7 @@ export async function callTask(
     signal: around.signal,
     log: around.log,
     attempt: run,
-    idempotencyKey: `${command.command_id}-${task.label}-${visit}`,
+    idempotencyKey: keyOf(command, task, visit),
     executionId: command.execution_id,
     step: command.step,
     credentials: around.credentials,
@@ -52,6 +52,11 @@ export async function callTask(
   }
   const outcome = await callTool(loaded, fields, call, around.log)
   return task.rows && outcome.error === null ? { ...outcome, result: rowsOf(outcome.result) } : outcome
+}
+
+/** One call of a step run has one key, whatever command makes it and however often. */
+function keyOf({ run_id, iteration }: LeasedCommand, { label }: Task, visit: number): string {
+  return [run_id, ...(iteration === null ? [] : [iteration.index]), label, visit].join('-')
 }
 
 function failed(error: CallError): CallOutcome {

@@ -69,7 +69,7 @@ async function work(delivery: Delivery, lease: Lease, { run, report, log }: Deli
   }
   const startedAt = new Date()
   publish('noetl:command', { phase: 'begun', ...about })
-  const ended = (status: 'ok' | 'error' | 'waiting' | 'aborted') =>
+  const ended = (status: Outcome['status'] | 'aborted') =>
     publish('noetl:command', {
       phase: 'ended',
       ...about,

@@ -10,7 +10,12 @@ export type Reported = 'recorded' | 'duplicate' | 'late' | 'lost'
 /** A report is tried for so long; then the command is left to its lease, which has run out. In milliseconds. */
 const PATIENCE_MS = 300_000
 
-const NAMES = { ok: 'call.done', error: 'call.error', waiting: 'call.waiting' } as const
+const NAMES = {
+  ok: 'call.done',
+  error: 'call.error',
+  waiting: 'call.waiting',
+  retrying: 'call.retrying',
+} as const
 
 type Answer = { outcome: Reported } | { error: string; code: string; status: number }
 

@@ -20,6 +20,12 @@ export function runCommand(command: LeasedCommand, around: Surroundings): Promis
   return command.frame === null ? runBody(command, around) : runFrame(command, command.frame, around)
 }
 
+/**
+ * A rule that repeats a call after so long or longer ends the command: its slot is free meanwhile, the delay is
+ * held in Postgres, and another command goes on.
+ */
+const LEAVE_SECONDS = 5
+
 /** Calls that one command makes, jumps included, before it counts as endless. */
 const MAX_CALLS = 100_000
 
@@ -57,14 +63,18 @@ interface Progress {
  * Runs the body of a command: its tools in order, each with its rules. Every end but an abort, a template that cannot be evaluated included, is an outcome. A tool that waits for
  * another execution ends the command; `resume` of a later command goes on from there.
  */
-export async function runBody(command: LeasedCommand, around: Surroundings): Promise<Outcome> {
+export async function runBody(
+  command: LeasedCommand,
+  around: Surroundings,
+  mayLeave = true,
+): Promise<Outcome> {
   const { tasks, pipeline } = command.body
   const keychain = command.context.keychain.length === 0 ? {} : await around.keychain(command)
   const scope = makeStepScope(command, { now: around.now, keychain })
   const startedAt = performance.now()
   const progress = progressOf(command)
   const { left } = progress
-  let resumed = command.resume
+  let resumed = command.resume?.outcome ?? null
   let error: CallError | null = null
   let facets: JsonObject = {}
   const outcome = () => ({
@@ -96,12 +106,13 @@ export async function runBody(command: LeasedCommand, around: Surroundings): Pro
       around.signal.throwIfAborted()
       let called: Called
       if (resumed !== null) {
-        called = { result: resumed.result, error: resumed.error, facets: {}, durationMs: 0 }
+        called = { ...resumed, facets: {}, durationMs: 0 }
         resumed = null
       } else {
         progress.run += 1
         progress.calls += 1
-        called = await callTask(command, task, { ...placeOfCall(progress, task), scope, around })
+        const place = { ...placeOfCall(progress, task), scope, around }
+        called = (await askProbe(command, task, place)) ?? (await callTask(command, task, place))
       }
       if ('child' in called) {
         const resume = { ...progress, scope: scope.save() } as unknown as JsonObject
@@ -122,6 +133,11 @@ export async function runBody(command: LeasedCommand, around: Surroundings): Pro
         'a call is repeated by rule',
       )
       scope.assign(verdict.set)
+      if (mayLeave && verdict.afterSeconds >= LEAVE_SECONDS) {
+        const resume = { ...progress, scope: scope.save() } as unknown as JsonObject
+        const { afterSeconds: delay_seconds } = verdict
+        return { ...outcome(), status: 'retrying', error: last.error, delay_seconds, resume }
+      }
       await wait(verdict.afterSeconds * 1000, undefined, { signal: around.signal }).catch(() =>
         around.signal.throwIfAborted(),
       )
@@ -149,6 +165,24 @@ export async function runBody(command: LeasedCommand, around: Surroundings): Pro
     progress.at = verdict.do === 'jump' ? placeOf(verdict.to, progress.at, tasks) : progress.at + 1
   }
   return error === null ? { ...outcome(), status: 'ok', error } : { ...outcome(), status: 'error', error }
+}
+
+/**
+ * What a task's probe knows of a run of it that was begun before and not heard of again: the result that it had,
+ * or nothing. A probe gives `{done: true, result?}` or anything else.
+ */
+async function askProbe(
+  command: LeasedCommand,
+  task: Task,
+  place: Parameters<typeof callTask>[2],
+): Promise<CallOutcome | undefined> {
+  if (task.probe === undefined || command.attempt === 1) return undefined
+  const probed = await callTask(command, task.probe, place)
+  if ('child' in probed) return undefined
+  if (probed.error !== null) return probed
+  const told = probed.result
+  if (!isObject(told) || told.done !== true) return undefined
+  return { ...probed, result: told.result ?? told }
 }
 
 function progressOf({ resume }: LeasedCommand): Progress {

@@ -92,8 +92,9 @@ async function runRow(
     return refused(`the frame's ${cursor.maxSeconds} s were over before this row was begun`)
   }
   const iteration = { iterator, index, total: rows.length, item: rows[index] ?? null }
-  const id = `${command.command_id}-${index}`
-  const outcome = await runBody({ ...command, command_id: id, frame: null, iteration }, around)
+  // Rows of two frames may have one index; the frame's command tells them apart.
+  const run_id = `${command.run_id}-${command.command_id}`
+  const outcome = await runBody({ ...command, run_id, frame: null, iteration }, around, false)
   if (outcome.status !== 'waiting') return outcome
   return refused('a playbook cannot be called for each row of a cursor; loop over a list instead')
 }

@@ -29,6 +29,7 @@ function forgetfulServer() {
     newId,
     log,
     announce: () => {},
+    effectOf: () => 'idempotent',
     onChildren: () => {},
     onEnded: () => {},
   })
@@ -132,7 +133,7 @@ t.test('children: what a server left undone when it died is done by upkeep, and 
   const { rows } = await pools.durable.query('SELECT 1 FROM noetl.queue WHERE execution_id = $1', [id])
   t.equal(rows.length, 1, 'two servers that tell the parent at once issue one command')
   const { command, answer } = await work(id, ok(1))
-  t.same(command.resume, { state: { at: 0, here: true }, result: 42, error: null })
+  t.same(command.resume, { state: { at: 0, here: true }, outcome: { result: 42, error: null } })
   t.equal(answer.execution_status, 'COMPLETED')
   t.equal((await pools.durable.query('SELECT 1 FROM noetl.wait')).rowCount, 0)
 })
@@ -147,7 +148,7 @@ t.test('children: a wait whose time is up goes on with an error, and the child i
   await duty.run()
   t.match((await loadExecution(pools.durable, child))?.status, 'CANCELLED')
   const { command } = await work(id, ok(1))
-  t.match(command.resume, { error: { kind: 'timeout', code: 'NOETL_ERR_EXECUTION_CHILD' } })
+  t.match(command.resume, { outcome: { error: { kind: 'timeout', code: 'NOETL_ERR_EXECUTION_CHILD' } } })
 })
 
 t.test(

@@ -50,11 +50,15 @@ function birth(id: string, commands: string[] = []): Transition {
       lane: 'normal',
       pool: '',
       max_attempts: 3,
+      effect: 'idempotent' as const,
+      delay: 0,
+      dead: false,
     })),
     keys: [],
     results: [],
     waits: [],
     awaited: [],
+    letters: [],
   }
 }
 const next = (id: string, revision: number, more: Partial<Transition> = {}): Transition => {

@@ -29,6 +29,7 @@ async function run(
     iteration?: LeasedCommand['iteration']
     args?: JsonObject
     resume?: LeasedCommand['resume']
+    attempt?: number
     signal?: AbortSignal
   } = {},
 ): Promise<Ran> {
@@ -64,7 +65,7 @@ async function run(
     parent_execution_id: null,
     step: 'start',
     run_id: '7',
-    attempt: 1,
+    attempt: options.attempt ?? 1,
     max_attempts: 3,
     token: '',
     lease_seconds: 15,
@@ -358,7 +359,7 @@ t.test('abort: the reason comes out, also from a wait before a retry', async (t)
   const reason = new CallAborted('lease-lost', 'lost')
   await t.rejects(run('tool: {kind: probe}', { signal: AbortSignal.abort(reason) }), reason)
   const controller = new AbortController()
-  const text = '[{when: true, then: {do: retry, attempts: 5, delay: 600}}]'
+  const text = '[{when: true, then: {do: retry, attempts: 5, delay: 4}}]'
   await t.rejects(
     run(rules(text), {
       signal: controller.signal,
@@ -369,4 +370,52 @@ t.test('abort: the reason comes out, also from a wait before a retry', async (t)
     }),
     reason,
   )
+})
+
+t.test(
+  'a retry after five seconds or more ends the command, and the next goes on with the same call',
+  async (t) => {
+    const keys: string[] = []
+    const pipeline = `tool:
+  - {name: a, kind: probe, gives: {n: 1}, set: {bare: "{{ output.n }}", ctx.x: 2}}
+  - name: b
+    kind: probe
+    note: "{{ bare }} {{ a.n }} {{ ctx.x }} {{ iter.y }} {{ _attempt }}"
+    spec: {policy: {rules: [{when: "{{ output.status == 'error' }}", then: {do: retry, attempts: 3, delay: 5, set: {iter.y: 3}}}]}}`
+    const gives = ({ times, key }: { times: number; key: string }) => {
+      keys.push(key)
+      return times === 2 ? boom() : undefined
+    }
+    const first = await run(pipeline, { gives: (call) => gives(call) as never })
+    t.match(first.outcome, {
+      status: 'retrying',
+      delay_seconds: 5,
+      error: { message: 'boom' },
+      set: { x: 2 },
+    })
+    const { resume } = first.outcome as unknown as { resume: JsonObject }
+    const second = await run(pipeline, {
+      gives: ({ key }) => {
+        keys.push(key)
+        return { m: 4 }
+      },
+      resume: { state: JSON.parse(JSON.stringify(resume)), outcome: null },
+    })
+    t.match(second.outcome, { status: 'ok', result: { n: 1, m: 4, a: { n: 1 }, b: { m: 4 } }, set: { x: 2 } })
+    t.same(
+      second.calls.map((call) => call.note),
+      ['1 1 2 3 2'],
+      'only the call that failed is made again',
+    )
+    t.equal(keys[1], keys[2], 'with the same idempotency key')
+    t.not(keys[0], keys[1])
+  },
+)
+
+t.test('a probe is asked only when a run before was not heard of again, and its word counts', async (t) => {
+  const tool = (done: boolean) =>
+    `tool: {kind: probe, gives: ran, probe: {kind: probe, gives: {done: ${done}, result: before}}}`
+  t.match((await run(tool(true))).outcome, { status: 'ok', result: 'ran' })
+  t.match((await run(tool(true), { attempt: 2 })).outcome, { status: 'ok', result: 'before' })
+  t.match((await run(tool(false), { attempt: 2 })).outcome, { status: 'ok', result: 'ran' })
 })
