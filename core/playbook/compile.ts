@@ -1,19 +1,20 @@
-import { isNoetlError, makeError } from '../errors.ts'
+import { makeError } from '../errors.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Playbook, Step } from '../schemas/playbook.ts'
-import { compileCondition, compileTemplate } from '../template/template.ts'
+import { checkReferences, checkTemplates } from './checks.ts'
 import { describe } from './describe.ts'
 import { readDocument } from './document.ts'
-import { type Fault, type Faults, makeFaults, nearest, showFault } from './faults.ts'
-import { graphOf } from './graph.ts'
+import { type Fault, type Faults, makeFaults, showFault } from './faults.ts'
 import { readKeychain } from './keychain.ts'
 import { isRouter } from './router.ts'
+import { knownNames } from './seed-case.ts'
 import { readStep } from './steps.ts'
-import type { ToolKinds } from './tasks.ts'
+import type { TasksAbout } from './tasks.ts'
 import { mapping, text } from './values.ts'
-import { readWorkbook, type Workbook } from './workbook.ts'
+import { readWorkbook } from './workbook.ts'
 
 const MAX_STEPS = 10_000
+const ON_ERROR = ['fail', 'continue', 'park'] as const
 
 /**
  * Compiles a playbook's text, in either dialect, into the one internal form. With `toolKinds` (those there
@@ -32,9 +33,11 @@ export function compilePlaybook(
     faults.fault(['apiVersion'], `apiVersion is ${JSON.stringify(root.apiVersion)}; noetl.io/v2 was expected`)
   }
   const workload = mapping(root.workload, ['workload'], faults)
-  const dialect = dialectOf(root.workflow)
+  const dialect = dialectOf(root)
   const workbook = readWorkbook(root.workbook, faults)
-  const steps = readSteps(root.workflow, { dialect, faults, toolKinds: options.toolKinds, workbook, placeOf })
+  const { toolKinds } = options
+  const known = knownNames(root)
+  const steps = readSteps(root.workflow, { dialect, faults, toolKinds, workbook, known, placeOf })
   const spec = executorSpec(root, faults)
   const entry = text(spec.entry_step, ['executor', 'spec', 'entry_step'], faults) ?? 'start'
   const finalStep = text(spec.final_step, ['executor', 'spec', 'final_step'], faults)
@@ -49,7 +52,7 @@ export function compilePlaybook(
     steps,
     entry,
     ...(finalStep === undefined ? {} : { finalStep }),
-    onError: spec.on_error === 'continue' ? 'continue' : 'fail',
+    onError: ON_ERROR.find((known) => known === spec.on_error) ?? 'fail',
     keychain: readKeychain(root.keychain, faults),
   }
   checkReferences(playbook, root, faults)
@@ -66,8 +69,9 @@ export function compilePlaybook(
   return { playbook, warnings: faults.warnings }
 }
 
-/** The first dialect, if any step uses what only that one has. */
-function dialectOf(workflow: Json | undefined): Playbook['dialect'] {
+/** What `dialect` says; else the first dialect, if any step uses what only that one has. */
+function dialectOf({ dialect, workflow }: JsonObject): Playbook['dialect'] {
+  if (dialect === 'seed' || dialect === 'current') return dialect
   const seed = (step: Json) =>
     isObject(step) && (['case', 'args', 'sink', 'vars'].some((key) => key in step) || !isRouter(step.next))
   return Array.isArray(workflow) && workflow.some(seed) ? 'seed' : 'current'
@@ -75,13 +79,7 @@ function dialectOf(workflow: Json | undefined): Playbook['dialect'] {
 
 function readSteps(
   workflow: Json | undefined,
-  about: {
-    dialect: Playbook['dialect']
-    faults: Faults
-    toolKinds: ToolKinds
-    workbook: Workbook
-    placeOf: (path: (string | number)[]) => { line: number }
-  },
+  about: Omit<TasksAbout, 'step'> & { placeOf: (path: (string | number)[]) => { line: number } },
 ): Step[] {
   const { dialect, faults, placeOf } = about
   if (!Array.isArray(workflow) || workflow.length === 0) {
@@ -95,10 +93,10 @@ function readSteps(
   const steps = new Map<string, Step>()
   for (const [i, value] of workflow.entries()) {
     const path = ['workflow', i]
-    const step = readStep(value, path, { ...about, line: placeOf(path).line })
+    const [step, ...beside] = readStep(value, path, { ...about, line: placeOf(path).line })
     if (step === undefined) continue
     const first = steps.get(step.name)
-    if (first === undefined) steps.set(step.name, step)
+    if (first === undefined) for (const one of [step, ...beside]) steps.set(one.name, one)
     else if (dialect === 'seed') {
       faults.warn(
         [...path, 'step'],
@@ -113,106 +111,11 @@ function executorSpec(root: JsonObject, faults: Faults): JsonObject {
   const executor = isObject(root.executor) ? root.executor : {}
   const spec = mapping(executor.spec, ['executor', 'spec'], faults)
   const { on_error } = spec
-  if (on_error !== undefined && on_error !== 'continue' && on_error !== 'fail') {
+  if (on_error !== undefined && !ON_ERROR.some((known) => known === on_error)) {
     faults.fault(
       ['executor', 'spec', 'on_error'],
-      `on_error is ${JSON.stringify(on_error)}; fail or continue was expected`,
+      `on_error is ${JSON.stringify(on_error)}; ${ON_ERROR.join(', ')} were expected`,
     )
   }
   return spec
-}
-
-/** Names of steps must exist; what nothing leads to is worth a word. */
-function checkReferences(playbook: Playbook, root: JsonObject, faults: Faults): void {
-  const names = playbook.steps.map((step) => step.name)
-  const known = new Set(names)
-  const places = stepPlaces(root)
-  if (names.length === 0) return
-  for (const [name, path] of [
-    [playbook.entry, ['workflow']],
-    [playbook.finalStep, ['executor', 'spec', 'final_step']],
-  ] as const) {
-    if (name !== undefined && !known.has(name)) {
-      faults.fault(
-        path,
-        `there is no step "${name}"${name === 'start' ? ', where a playbook begins' : ''}`,
-        nearest(name, names)[0],
-      )
-    }
-  }
-  for (const step of playbook.steps) {
-    const at = places.get(step.name) ?? []
-    for (const arc of step.next.arcs) {
-      if (known.has(arc.step)) continue
-      faults.fault(
-        [...at, ...arcPath(root, at, arc.step)],
-        `step "${step.name}" leads to "${arc.step}", which is no step`,
-        nearest(arc.step, names)[0],
-      )
-    }
-  }
-  if (!known.has(playbook.entry)) return
-  const graph = graphOf(playbook)
-  for (const name of names) {
-    if (name === playbook.entry || name === playbook.finalStep || graph.reaches(playbook.entry, name))
-      continue
-    faults.warn(places.get(name) ?? [], `no step leads to "${name}"; it never runs`)
-  }
-}
-
-function stepPlaces(root: JsonObject): Map<string, (string | number)[]> {
-  const workflow = Array.isArray(root.workflow) ? root.workflow : []
-  const places = new Map<string, (string | number)[]>()
-  for (const [i, step] of workflow.entries()) {
-    const name = isObject(step) ? String(step.step ?? step.name) : ''
-    if (!places.has(name)) places.set(name, ['workflow', i])
-  }
-  return places
-}
-
-/** Where under a step's `next` a target is named. */
-function arcPath(root: JsonObject, at: (string | number)[], target: string): (string | number)[] {
-  const walk = (value: Json | undefined, path: (string | number)[]): (string | number)[] | undefined => {
-    if (value === target) return path
-    if (typeof value !== 'object' || value === null) return undefined
-    for (const [key, inner] of Object.entries(value)) {
-      if (key === 'when' || key === 'set' || key === 'args') continue
-      const found = walk(inner, [...path, Array.isArray(value) ? Number(key) : key])
-      if (found !== undefined) return found
-    }
-    return undefined
-  }
-  const workflow = root.workflow as Json[]
-  const step = workflow[at[1] as number]
-  return walk(isObject(step) ? step.next : undefined, ['next']) ?? ['next']
-}
-
-/** A template that does not parse is an error of its step when it runs; the author is told now. */
-function checkTemplates(playbook: Playbook, root: JsonObject, faults: Faults): void {
-  const places = stepPlaces(root)
-  for (const step of playbook.steps) {
-    const at = places.get(step.name) ?? []
-    const attempt = (where: (string | number)[], check: () => void) => {
-      try {
-        check()
-      } catch (error) {
-        if (!isNoetlError(error)) throw error
-        faults.warn([...at, ...where], `step "${step.name}": ${error.message}`)
-      }
-    }
-    attempt(['input'], () => compileTemplate(step.input))
-    attempt(['set'], () => compileTemplate(step.set))
-    attempt(['loop'], () => compileTemplate(step.loop?.in ?? null))
-    for (const arc of step.next.arcs) {
-      if (arc.when !== undefined) attempt(['next'], () => compileCondition(arc.when!))
-      attempt(['next'], () => compileTemplate([arc.set, arc.args]))
-    }
-    for (const task of step.tasks) {
-      attempt(['tool'], () => compileTemplate([task.config, task.input, task.set]))
-      for (const rule of task.rules) {
-        if (rule.when !== undefined) attempt(['tool'], () => compileCondition(rule.when!))
-        attempt(['tool'], () => compileTemplate(rule.set))
-      }
-    }
-  }
 }

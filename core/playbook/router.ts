@@ -61,19 +61,16 @@ function readArcs(
   faults: Faults,
   placeOf = (i: number): Path => [...path, i],
 ): Arc[] {
+  let groups = 0
   return items.flatMap((item, i) => {
     const at = placeOf(i)
-    if (isObject(item) && 'else' in item) return readTargets(item.else, { group: i }, [...at, 'else'], faults)
-    if (isObject(item) && 'then' in item) {
-      const when = item.when ?? item.cond
-      return readTargets(
-        item.then,
-        { group: i, ...(when === undefined ? {} : { when }) },
-        [...at, 'then'],
-        faults,
-      )
-    }
-    return readTargets(item, {}, at, faults)
+    const clause = isObject(item) ? (['else', 'then'] as const).find((key) => key in item) : undefined
+    if (!isObject(item) || clause === undefined) return readTargets(item, {}, at, faults)
+    const when = clause === 'else' ? undefined : (item.when ?? item.cond)
+    const common = { group: groups, ...(when === undefined || when === null ? {} : { when }) }
+    const arcs = readTargets(item[clause], common, [...at, clause], faults)
+    if (arcs.length > 0) groups += 1
+    return arcs
   })
 }
 

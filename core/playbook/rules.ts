@@ -52,6 +52,7 @@ function readRule(when: Json | undefined, then: JsonObject, path: Path, faults: 
     backoff: pace,
     set: mapping(then.set, [...path, 'set'], faults),
     ...(message === undefined ? {} : { message }),
+    ...(then.result === undefined ? {} : { result: then.result }),
   }
 }
 

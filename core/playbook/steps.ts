@@ -1,12 +1,14 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
-import type { Step } from '../schemas/playbook.ts'
+import type { Playbook, Step } from '../schemas/playbook.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { readLoop } from './loop.ts'
+import { readReact } from './react.ts'
 import { readNext } from './router.ts'
 import { readAdmit, readRules } from './rules.ts'
-import { readTasks, type ToolKinds } from './tasks.ts'
+import { applySeed } from './seed.ts'
+import { unfoldKinds } from './seed-kinds.ts'
+import { readTasks, type TasksAbout } from './tasks.ts'
 import { mapping, text, warnUnknownKeys } from './values.ts'
-import type { Workbook } from './workbook.ts'
 
 const STEP_KEYS = [
   'step',
@@ -22,43 +24,53 @@ const STEP_KEYS = [
   'args',
   'output',
   'output_select',
-  'spec',
+  'case',
+  'sink',
+  'react',
+  'aside',
 ]
-/** Constructs of the first dialect that this version does not run yet. */
-const NOT_YET = ['case', 'sink', 'call', 'collect']
+/** Actions of a case that mean nothing outside of one. */
+const ACTIONS = ['call', 'collect', 'fail', 'retry']
 
-/** One item of `workflow`. */
+/** One item of `workflow`: a step, and the steps that stand for what it does at the end of its loop. */
 export function readStep(
-  value: Json,
+  written: Json,
   path: Path,
-  about: { toolKinds: ToolKinds; workbook: Workbook; faults: Faults; line: number },
-): Step | undefined {
+  about: Omit<TasksAbout, 'step'> & { line: number },
+): Step[] {
   const { faults } = about
-  if (!isObject(value)) {
+  if (!isObject(written)) {
     faults.fault(path, 'a step must be a mapping with "step: <name>"')
-    return undefined
+    return []
   }
-  const name = text(value.step ?? value.name, [...path, 'step'], faults)
+  const name = text(written.step ?? written.name, [...path, 'step'], faults)
   if (name === undefined) {
     faults.fault(path, 'a step needs a name: "step: <name>"')
-    return undefined
+    return []
   }
-  for (const key of NOT_YET) {
-    if (key in value)
-      faults.fault([...path, key], `"${key}" of step "${name}" is not available in this version`)
+  for (const key of ACTIONS) {
+    if (!(key in written)) continue
+    faults.fault(
+      [...path, key],
+      `"${key}" of step "${name}" has its place in a case: case: [{when, then: {${key}}}]`,
+    )
   }
-  warnUnknownKeys(value, [...STEP_KEYS, ...NOT_YET], path, { faults, nearest })
-  const { tasks, pipeline } = readTasks(value.tool, [...path, 'tool'], { ...about, step: name })
+  warnUnknownKeys(written, [...STEP_KEYS, ...ACTIONS], path, { faults, nearest })
+  const value = unfoldKinds(written, path, faults)
+  const { tasks, pipeline } = readTasks({ tool: value.tool, aside: value.aside }, path, {
+    ...about,
+    step: name,
+  })
   const spec = mapping(value.spec, [...path, 'spec'], faults)
   const policy = mapping(spec.policy, [...path, 'spec', 'policy'], faults)
-  const [only] = tasks
-  if (only !== undefined && tasks.length === 1 && only.rules.length === 0) {
+  const [only, second] = tasks.filter(({ aside }) => aside === undefined)
+  if (only !== undefined && second === undefined && only.rules.length === 0) {
     only.rules = readRules(policy.rules, [...path, 'spec', 'policy', 'rules'], faults)
   }
   const loop = readLoop(value.loop, [...path, 'loop'], faults)
   const output = isObject(value.output) ? value.output : {}
   const maxAttempts = spec.max_attempts
-  return {
+  const step: Step = {
     name,
     ...(typeof value.desc === 'string' ? { description: value.desc } : {}),
     line: about.line,
@@ -74,16 +86,28 @@ export function readStep(
       ...mapping(value.set, [...path, 'set'], faults),
     },
     next: readNext(value.next, [...path, 'next'], faults),
-    onEnter: [],
-    onCall: [],
-    onExit: [],
-    loopResult: 'all',
+    ...readReact(value.react, [...path, 'react'], faults),
+    loopResult: loop === undefined ? 'all' : readLoopResult(value.loop, [...path, 'loop'], about),
     admit: readAdmit(policy.admit, [...path, 'spec', 'policy', 'admit'], faults),
     ...(typeof maxAttempts === 'number' && maxAttempts >= 1
       ? { maxAttempts: Math.min(100, maxAttempts) }
       : {}),
     outputSelect: textList(output.output_select ?? value.output_select),
   }
+  return [step, ...applySeed(step, value, path, about)]
+}
+
+/** The first dialect's loops give the result of the last round, the other's those of all. */
+function readLoopResult(
+  value: Json | undefined,
+  path: Path,
+  { dialect, faults }: { dialect: Playbook['dialect']; faults: Faults },
+): Step['loopResult'] {
+  const spec = isObject(value) && isObject(value.spec) ? value.spec : {}
+  const { result = dialect === 'seed' ? 'last' : 'all' } = spec
+  if (result === 'all' || result === 'last') return result
+  faults.fault([...path, 'spec', 'result'], `result is ${JSON.stringify(result)}; all or last was expected`)
+  return 'all'
 }
 
 /** `vars: {a: …}` writes ctx. */

@@ -1,12 +1,13 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
-import { EFFECTS, type Effect, type Task } from '../schemas/playbook.ts'
+import { EFFECTS, type Effect, type Playbook, type Task } from '../schemas/playbook.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { readRetryBlock, readRules } from './rules.ts'
+import { readSink } from './seed-sink.ts'
 import { mapping, text } from './values.ts'
 import { fromWorkbook, type Workbook } from './workbook.ts'
 
 /** Keys of a tool that say something of the task and are not the tool's own. */
-const TASK_KEYS = [
+export const TASK_KEYS: readonly string[] = [
   'name',
   'kind',
   'spec',
@@ -19,26 +20,79 @@ const TASK_KEYS = [
   'desc',
   'effect',
   'probe',
+  'sink',
   'description',
 ]
+/** Kinds whose tool has a field that is called as the task's own: of a single one it is the tool's. */
+const NAMED_THEMSELVES = ['secrets']
+/** Kinds whose result was the plain list of rows in the first dialect. */
+const ROWS = ['postgres', 'duckdb']
 
 /** Kinds that a playbook may use; undefined: any, for one that was registered before. */
 export type ToolKinds = readonly string[] | undefined
 
-/** `tool` as one mapping, or as a list of `{name, kind, …}` or `{label: {kind, …}}`. */
+export interface TasksAbout {
+  step: string
+  dialect: Playbook['dialect']
+  toolKinds: ToolKinds
+  workbook: Workbook
+  /** Names that paths without braces may begin with. */
+  known: ReadonlySet<string>
+  faults: Faults
+}
+
+/**
+ * `tool` as one mapping, or as a list of `{name, kind, …}` or `{label: {kind, …}}`; `aside` are tools that run
+ * after it for their effect. A tool's own `sink` is a task behind it.
+ */
 export function readTasks(
-  tool: Json | undefined,
+  written: { tool: Json | undefined; aside: Json | undefined },
   path: Path,
-  about: { step: string; toolKinds: ToolKinds; workbook: Workbook; faults: Faults },
+  about: TasksAbout,
 ): { tasks: Task[]; pipeline: boolean } {
-  if (tool === undefined || tool === null) return { tasks: [], pipeline: false }
-  if (Array.isArray(tool)) {
-    const tasks = tool.flatMap((item, i) => readTask(unwrapLabel(item), i, [...path, i], about) ?? [])
-    refuseTwins(tasks, path, about.faults)
-    return { tasks, pipeline: true }
+  const { tool, aside } = written
+  const place = [...path, 'tool']
+  const pipeline = Array.isArray(tool)
+  const tasks = listOf(tool).flatMap((item, i) => {
+    const at = pipeline ? [...place, i] : place
+    const task = readTask(pipeline ? unwrapLabel(item) : { value: item }, i, at, about)
+    if (task === undefined) return []
+    if (!pipeline && NAMED_THEMSELVES.includes(task.kind) && isObject(item) && item.name !== undefined) {
+      task.config.name = item.name
+      task.label = 'task_0'
+    }
+    return [task, ...sinksOf(item, task, at, about)]
+  })
+  for (const [i, item] of listOf(aside).entries()) {
+    const task = readTask({ value: item }, tasks.length, [...path, 'aside', i], about)
+    if (task !== undefined) tasks.push({ ...task, aside: true })
   }
-  const task = readTask({ value: tool }, 0, path, about)
-  return { tasks: task === undefined ? [] : [task], pipeline: false }
+  nameSinks(tasks)
+  if (pipeline || tasks.length > 1) refuseTwins(tasks, place, about.faults)
+  return { tasks, pipeline }
+}
+
+function listOf(value: Json | undefined): Json[] {
+  if (value === undefined || value === null) return []
+  return Array.isArray(value) ? value : [value]
+}
+
+function sinksOf(item: Json, task: Task, path: Path, about: TasksAbout): Task[] {
+  const written = isObject(item) ? item.sink : undefined
+  return listOf(written).flatMap((sink) => {
+    const result = /^[A-Za-z_]\w*$/.test(task.label) ? task.label : '_prev'
+    const found = readSink(sink, [...path, 'sink'], undefined, { ...about, result })
+    return found === undefined ? [] : [{ ...found, label: '' }]
+  })
+}
+
+/** Sinks have names that nothing else has. */
+function nameSinks(tasks: Task[]): void {
+  const taken = new Set(tasks.map(({ label }) => label))
+  for (const task of tasks) {
+    for (let n = 0; task.label === ''; n++) if (!taken.has(`sink_${n}`)) task.label = `sink_${n}`
+    taken.add(task.label)
+  }
 }
 
 /** `{fetch: {kind: http}}` is `{name: fetch, kind: http}`. */
@@ -54,7 +108,7 @@ function readTask(
   { value, label }: { value: Json; label?: string },
   index: number,
   path: Path,
-  about: { step: string; toolKinds: ToolKinds; workbook: Workbook; faults: Faults },
+  about: TasksAbout,
 ): Task | undefined {
   const { step, toolKinds, workbook, faults } = about
   if (!isObject(value)) {
@@ -80,7 +134,7 @@ function readTask(
     )
   }
   const spec = mapping(value.spec, [...path, 'spec'], faults)
-  const { policy, ...specFields } = spec
+  const { policy, when, aside, rows = about.dialect === 'seed' && ROWS.includes(kind), ...specFields } = spec
   const policyFields = mapping(policy, [...path, 'spec', 'policy'], faults)
   const config: JsonObject = {}
   for (const [key, field] of Object.entries({ ...specFields, ...value })) {
@@ -110,6 +164,9 @@ function readTask(
       ...readRules(policyFields.rules, [...path, 'spec', 'policy', 'rules'], faults),
       ...readRetryBlock(value.retry, [...path, 'retry'], faults),
     ],
+    ...(when === undefined ? {} : { when }),
+    ...(aside === true ? { aside } : {}),
+    ...(rows === true ? { rows } : {}),
   }
 }
 

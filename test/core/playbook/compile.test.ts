@@ -152,7 +152,7 @@ const FAULTS: [string, string, string, Partial<Fault>][] = [
     'workload must be a mapping',
     { line: 2 },
   ],
-  ['what is not there yet', one('case: []'), '"case" of step "start" is not available in this version', {}],
+  ['an action outside of a case', one('collect: {into: x}'), '"collect" of step "start" has its place in a case', {}],
   [
     'an unknown final step',
     'metadata: {path: p}\nexecutor: {spec: {final_step: bey}}\nworkflow: [{step: start}, {step: bye}]',
