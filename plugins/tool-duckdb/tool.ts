@@ -36,7 +36,7 @@ export function duckdbTool(options: DuckdbToolOptions = {}): Tool<typeof input, 
     input,
     output,
     textFields: ['command', 'query', 'commands'],
-    effect: 'unsafe',
+    effect: 'idempotent',
     async run(fields, call) {
       call.signal.throwIfAborted()
       if (closed) throw new ToolError('cancelled', 'The duckdb tool is closed: its worker stops.')

@@ -37,7 +37,7 @@ export function postgresTool(options: PostgresToolOptions = {}): Tool<typeof inp
     input,
     output,
     textFields: ['command', 'query', 'commands'],
-    effect: 'unsafe',
+    effect: 'idempotent',
     async run(fields, call) {
       const statements = await findStatements(fields, call)
       const settings = await findSettings(fields, (alias) => call.credentials(alias))

@@ -78,7 +78,7 @@ export function pythonTool(options: PythonToolOptions = {}): Tool<typeof input, 
     input,
     output,
     textFields: ['code'],
-    effect: 'unsafe',
+    effect: 'idempotent',
     run,
     close: () => pool.close(),
   })

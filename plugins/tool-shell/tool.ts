@@ -99,7 +99,7 @@ export function shellTool(options: ShellToolOptions = {}): Tool<typeof input, ty
     input,
     output,
     textFields,
-    effect: 'unsafe',
+    effect: 'idempotent',
     run,
     close() {
       closed ??= close()
