@@ -18,6 +18,7 @@ import { checkSchema } from './store/migrate.ts'
 import { openPools, type Pools, waitForStore } from './store/pools.ts'
 import type { Waiting } from './store/queue.ts'
 import { kindsOfWorkers } from './store/workers.ts'
+import { describeOnce } from './tools/describe.ts'
 import { discoverPlugins, kindsOf } from './tools/host.ts'
 import { announceDuty } from './upkeep/announce.ts'
 import { childrenDuty } from './upkeep/children.ts'
@@ -89,6 +90,9 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
       log,
     )
     closers.push(() => upkeep.close())
+    // Nobody waits for it here: the first playbook does, if it comes that soon.
+    void parts.tools()
+    closers.push(() => parts.tools())
     log.info({ url: parts.url, version, bus: bus.url }, 'the server listens')
     return { url: parts.url, app, close }
   } catch (error) {
@@ -106,7 +110,17 @@ async function makeParts(
   )
   const newId = makeIdSource({ server: Number(rows[0]!.server) })
   const plans = makePlans(pools.durable)
-  const installed = kindsOf(await discoverPlugins({ names: config.plugins }))
+  const manifests = await discoverPlugins({ names: config.plugins })
+  const installed = kindsOf(manifests)
+  const tools = describeOnce({
+    manifests,
+    optionsOf: (kind) => config.worker.toolOptions[kind] ?? {},
+    onFailed: ({ plugin, kinds, why }) =>
+      log.error(
+        { plugin, kinds, why },
+        'a plugin does not load; playbooks that use it are not checked as closely',
+      ),
+  })
   const announce = (commands: Waiting[], again = false) => {
     for (const { lane, pool, execution_id, queue_id, node_name } of commands) {
       bus.announce(
@@ -155,6 +169,7 @@ async function makeParts(
     async toolKinds() {
       return [...new Set([...installed, ...(await kindsOfWorkers(pools.durable))])].sort()
     },
+    tools,
   }
   return parts
 }

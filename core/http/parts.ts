@@ -5,6 +5,7 @@ import type { Children } from '../engine/children.ts'
 import type { Claims } from '../engine/claims.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Plans } from '../engine/plans.ts'
+import type { ToolDescription } from '../schemas/tool-description.ts'
 import type { Pools } from '../store/pools.ts'
 import type { Waiting } from '../store/queue.ts'
 
@@ -22,4 +23,6 @@ export interface Parts {
   announce(commands: Waiting[], again?: boolean): void
   /** Tool kinds that playbooks may use now. */
   toolKinds(): Promise<string[]>
+  /** What the tools installed here say of themselves. */
+  tools(): Promise<readonly ToolDescription[]>
 }

@@ -8,6 +8,7 @@ import { executionActRoutes } from './execution-acts.ts'
 import { executionRoutes } from './executions.ts'
 import { healthRoutes } from './health.ts'
 import type { Parts } from './parts.ts'
+import { toolRoutes } from './tools.ts'
 import { uiSchemaRoutes } from './ui-schema.ts'
 import { workerRoutes } from './workers.ts'
 
@@ -25,5 +26,6 @@ export function allRoutes(app: FastifyInstance, parts: Parts, version: string): 
     commandRoutes(app, parts, prefix)
   }
   leaseRoutes(app, parts, '/api/v2')
+  toolRoutes(app, parts, '/api/v2')
   healthRoutes(app, parts, version)
 }
