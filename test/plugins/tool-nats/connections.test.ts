@@ -181,14 +181,35 @@ t.test('a server killed in the midst of calls fails them at once; the next ones 
   const early = await Promise.race([...running, new Promise((resolve) => setImmediate(resolve, 'waiting'))])
   t.equal(early, 'waiting')
   await own.kill()
+  const killedAt = performance.now()
   for (const failure of await Promise.all(running)) {
     t.match(failure, { kind: 'connection', retryable: true, message: /broke before the answer/ })
   }
+  t.ok(performance.now() - killedAt < 2000, 'the calls do not wait for it to come back')
   await own.start()
   t.match(await tool.run({ ...GET, auth }, toolCall()), { value: 'kept', revision: 1 })
   t.match(await tool.run({ operation: 'object_get', bucket: 'files', key: 'o', auth }, toolCall()), {
     status: 'not_found',
   })
+})
+
+t.test('a server killed in the midst of an object fails the call that reads it', async (t) => {
+  const own = await natsServer(t)
+  const admin = await own.admin()
+  await admin.jetstream().views.os('files')
+  const tool = open(t)
+  const object = { bucket: 'files', key: 'o', auth: own.credential().data }
+  await tool.run({ ...object, operation: 'object_put', value: 'x'.repeat(40_000_000) }, toolCall())
+  const asked = new Promise((resolve) => {
+    admin.subscribe('$JS.API.CONSUMER.MSG.NEXT.>', { callback: resolve, max: 1 })
+  })
+  await admin.flush()
+  const running = toolFailure(tool.run({ ...object, operation: 'object_get' }, toolCall()))
+  await asked
+  await own.kill()
+  const killedAt = performance.now()
+  t.match(await running, { kind: 'connection', retryable: true, message: /broke before the answer/ })
+  t.ok(performance.now() - killedAt < 2000, 'the call does not wait for it to come back')
 })
 
 t.test('timeout: a server that stops answering is a timeout; when it wakes the tool works on', async (t) => {
