@@ -16,7 +16,7 @@ export interface Facts {
   /** A report came after its lease was lost, or for a command settled before. */
   'noetl:late': { execution_id: string; command_id: string; worker_id: string | null }
   /** Upkeep found work that nobody asked for. */
-  'noetl:upkeep': { what: 'rescued' | 'parked' | 'announced' | 'stalled'; count: number }
+  'noetl:upkeep': { what: 'rescued' | 'parked' | 'announced' | 'stalled' | 'rebuilt'; count: number }
   /** A worker began or ended a command. */
   'noetl:command': {
     phase: 'begun' | 'ended'

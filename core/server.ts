@@ -8,11 +8,13 @@ import type { Config } from './config.ts'
 import { makeChildren } from './engine/children.ts'
 import { makeClaims } from './engine/claims.ts'
 import { makeEngine } from './engine/engine.ts'
+import { makeLetters } from './engine/letters.ts'
 import { makePlans } from './engine/plans.ts'
 import { makeError } from './errors.ts'
 import { makeApp } from './http/app.ts'
 import type { Parts } from './http/parts.ts'
 import { allRoutes } from './http/routes.ts'
+import type { Effect } from './schemas/playbook.ts'
 import { makeIdSource } from './store/ids.ts'
 import { checkSchema } from './store/migrate.ts'
 import { openPools, type Pools, waitForStore } from './store/pools.ts'
@@ -22,6 +24,7 @@ import { describeOnce } from './tools/describe.ts'
 import { discoverPlugins, kindsOf } from './tools/host.ts'
 import { announceDuty } from './upkeep/announce.ts'
 import { childrenDuty } from './upkeep/children.ts'
+import { consumersDuty, followExhausted } from './upkeep/consumers.ts'
 import { giveUpDuty } from './upkeep/give-up.ts'
 import { rescueDuty } from './upkeep/rescue.ts'
 import { stalledDuty } from './upkeep/stalled.ts'
@@ -78,6 +81,7 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
     allRoutes(app, parts, version)
     await listen(app, config)
     parts.url = config.publicUrl ?? urlOf(app)
+    followExhausted({ bus, pools, log })
     const upkeep = startUpkeep(
       [
         rescueDuty(parts),
@@ -86,6 +90,7 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
         stalledDuty(parts),
         childrenDuty(parts),
         streamDuty({ bus, pools, places: PLACES }),
+        consumersDuty({ bus, places: PLACES, log }),
       ],
       log,
     )
@@ -137,12 +142,16 @@ async function makeParts(
     }
     if (commands.length > 0) publish('noetl:announced', { count: commands.length, again })
   }
+  /** What repeating a call does, by tool kind, as the plugins say. */
+  const effects = new Map<string, Effect>()
+  for (const tool of await tools()) effects.set(tool.kind, tool.effect)
   const engine = makeEngine({
     pools,
     plans,
     newId,
     log,
     announce,
+    effectOf: (kind) => effects.get(kind) ?? 'idempotent',
     onChildren: (parent, begun) => children.begin(parent, begun),
     onEnded: (executionId, parentId) => children.ended(executionId, parentId),
   })
@@ -163,6 +172,7 @@ async function makeParts(
     engine,
     claims,
     children,
+    letters: makeLetters({ pools, engine, newId, announce }),
     plans,
     newId: () => newId(),
     announce,

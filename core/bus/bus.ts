@@ -2,6 +2,7 @@ import { connect, type JetStreamManager, type NatsConnection } from 'nats'
 import type { Logger } from 'pino'
 import { makeError } from '../errors.ts'
 import type { Notification } from '../schemas/notification.ts'
+import { type ConsumerState, consumerState, hearExhausted, rebuildConsumer } from './consumers.ts'
 import { type Delivery, makeDeliveries } from './deliveries.ts'
 import { ensureStream, type Place, subjectOf } from './streams.ts'
 
@@ -14,6 +15,10 @@ export interface Bus {
   /** Deliveries of one place, pulled as slots come free. */
   deliveries(place: Place, onDelivery: (delivery: Delivery) => void): ReturnType<typeof makeDeliveries>
   connected(): boolean
+  consumerState(place: Place): Promise<ConsumerState | undefined>
+  rebuildConsumer(place: Place): Promise<void>
+  /** Hears of notifications that the bus delivers no more, because it did so too often. */
+  onExhausted(hear: (notification: Notification) => void): void
   url: string
   manager: JetStreamManager
   close(): Promise<void>
@@ -44,6 +49,9 @@ export async function connectBus(options: {
     },
     deliveries: (place, onDelivery) => makeDeliveries({ connection, place, onDelivery, log }),
     connected: () => !connection.isClosed() && connection.info !== undefined && !lost.has(connection),
+    consumerState: (place) => consumerState(manager, place),
+    rebuildConsumer: (place) => rebuildConsumer(manager, place),
+    onExhausted: (hear) => hearExhausted({ connection, manager, log }, hear),
     url: shownUrl(options.url),
     manager,
     close() {

@@ -138,7 +138,8 @@ function readTask(
   const policyFields = mapping(policy, [...path, 'spec', 'policy'], faults)
   const config: JsonObject = {}
   for (const [key, field] of Object.entries({ ...specFields, ...value })) {
-    if (!TASK_KEYS.includes(key)) config[key] = field
+    // `args` as a list or a text is a field of the tool's own: the words of a command line.
+    if (!TASK_KEYS.includes(key) || (key === 'args' && isWords(field))) config[key] = field
   }
   if (config.credential !== undefined && config.auth === undefined) {
     config.auth = config.credential
@@ -156,7 +157,7 @@ function readTask(
     kind,
     config,
     input: {
-      ...mapping(value.args ?? specFields.args, [...path, 'args'], faults),
+      ...(isWords(value.args) ? {} : mapping(value.args ?? specFields.args, [...path, 'args'], faults)),
       ...mapping(value.input ?? specFields.input, [...path, 'input'], faults),
     },
     set: mapping(value.set, [...path, 'set'], faults),
@@ -168,6 +169,10 @@ function readTask(
     ...(aside === true ? { aside } : {}),
     ...(rows === true ? { rows } : {}),
   }
+}
+
+function isWords(value: Json | undefined): boolean {
+  return typeof value === 'string' || Array.isArray(value)
 }
 
 /** What repeating the tool does, where the step knows better than the plugin. */

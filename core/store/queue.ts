@@ -222,7 +222,7 @@ export async function takeUnclaimed(
     text: `WITH l AS MATERIALIZED (
              SELECT q.execution_id, q.queue_id FROM noetl.queue q
              WHERE q.status = 'queued' AND q.available_at <= now()
-               AND q.announced_at < now() - $1 * (1 << least(q.announcements, 6) - 1) * interval '1 second'
+               AND q.announced_at < now() - $1::float8 * (1 << least(q.announcements, 6) - 1) * interval '1 second'
              ORDER BY q.execution_id, q.queue_id LIMIT $2 FOR UPDATE SKIP LOCKED)
            UPDATE noetl.queue q
            SET announced_at = now(), announcements = least(q.announcements + 1, 100)
@@ -239,6 +239,20 @@ export async function forgetAnnouncements(pool: pg.Pool): Promise<number> {
     `UPDATE noetl.queue SET announced_at = '-infinity', announcements = 1 WHERE status = 'queued'`,
   )
   return rowCount ?? 0
+}
+
+/** Makes commands due for an announcement, if they wait still. */
+export async function makeDue(
+  pool: pg.Pool,
+  commands: { execution_id: string; queue_id: string }[],
+): Promise<void> {
+  await pool.query({
+    name: 'make-due',
+    text: `UPDATE noetl.queue q SET announced_at = '-infinity', announcements = 1
+           FROM json_to_recordset($1::json) AS w(execution_id bigint, queue_id bigint)
+           WHERE q.execution_id = w.execution_id AND q.queue_id = w.queue_id AND q.status = 'queued'`,
+    values: [JSON.stringify(commands)],
+  })
 }
 
 /** The execution a command belongs to, for clients that know only the command. */

@@ -1,5 +1,8 @@
 import { connect } from 'nats'
+import { pino } from 'pino'
 import t from 'tap'
+import { type Bus, connectBus } from '../../core/bus/bus.ts'
+import { consumersDuty } from '../../core/upkeep/consumers.ts'
 import { testGateway } from '../support/gateway.ts'
 import { until } from '../support/wait.ts'
 
@@ -94,4 +97,55 @@ t.test('notifications that say nothing new or nothing at all do nothing', async 
   const after = await gateway.ended(run.execution_id)
   t.equal(after.events.length, run.events.length)
   t.equal((await gateway.run(PLAYBOOK)).status, 'COMPLETED', 'the worker goes on')
+})
+
+t.test(
+  'a notification that was delivered as often as it may be is announced again',
+  { timeout: 60_000 },
+  async (t) => {
+    const lonely = await testGateway(t, { worker: false, env: { NOETL_REANNOUNCE_SECONDS: '3600' } })
+    const nats = await connect({ servers: lonely.nats.url })
+    t.teardown(() => nats.close())
+    const path = await lonely.register(PLAYBOOK)
+    const id = await lonely.execute(path)
+    const consumer = await nats.jetstream().consumers.get('NOETL_COMMANDS', 'noetl-worker-pool')
+    const ids: string[] = []
+    for (let times = 1; times <= 4; times++) {
+      const message = await consumer.next({ expires: 20_000 })
+      ids.push(message?.json<{ execution_id: string }>().execution_id ?? '')
+      if (times <= 3) t.equal(message?.info.redeliveryCount, times)
+      message?.nak()
+    }
+    t.same(ids, [id, id, id, id], 'the fourth is a new message: the first was delivered three times')
+  },
+)
+
+t.test('a consumer that fell silent is made anew', { timeout: 60_000 }, async (t) => {
+  const place = { lane: 'normal', pool: '' }
+  let rebuilt = 0
+  let state = { pending: 5, unacknowledged: 100, waiting: 2, delivered: 7 }
+  const bus = {
+    connected: () => true,
+    consumerState: async () => state,
+    rebuildConsumer: async () => void rebuilt++,
+  } as unknown as Bus
+  const duty = consumersDuty({ bus, places: [place], log: pino({ level: 'silent' }) })
+  for (let look = 0; look < 4; look++) await duty.run()
+  t.equal(rebuilt, 1)
+  state = { ...state, pending: 0 }
+  for (let look = 0; look < 6; look++) await duty.run()
+  t.equal(rebuilt, 1, 'one without work is not silent')
+  // On the real bus: delivered and unacknowledged messages come again from the new consumer.
+  const real = await connectBus({
+    url: gateway.nats.url,
+    name: 't',
+    patienceMs: 1000,
+    log: pino({ level: 'silent' }),
+  })
+  t.teardown(() => real.close())
+  const before = await real.consumerState(place)
+  t.ok(before && before.delivered > 0)
+  await real.rebuildConsumer(place)
+  t.match(await real.consumerState(place), { delivered: 0, unacknowledged: 0 })
+  t.equal((await gateway.run(PLAYBOOK)).status, 'COMPLETED', 'workers pull from the new one')
 })

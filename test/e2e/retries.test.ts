@@ -51,7 +51,7 @@ workflow:
   t.equal(hits.length, 1, 'the other ran before the second try')
   const run = await gateway.ended(id)
   t.equal(run.status, 'COMPLETED', run.error ?? '')
-  t.match(run.result, { after: [1, 200], first: false, before: { n: 1 } })
+  t.match(run.result, { after: [1, 200], data: { first: false }, before: { n: 1 } })
   t.same(run.variables, { seen: 1, tries: 1 })
   t.ok(Date.now() - started > 5000, 'Retry-After was longer than the rule and was kept')
   t.equal(hits.length, 2)
