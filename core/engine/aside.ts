@@ -12,11 +12,14 @@ const DISK_BYTES = 1024 * 1024
 const SMALL = 256
 const MAX_FIELDS = 50
 
+/** What one byte of text takes as JSON at most: a control character is written as six. */
+const MOST_PER_BYTE = 6
+
 /** What a value takes as JSON, roughly; no longer exact once over `limit`. */
 export function roughBytes(value: unknown, limit = Number.POSITIVE_INFINITY): number {
   switch (typeof value) {
     case 'string':
-      return value.length + 2
+      return Buffer.byteLength(value) + 2
     case 'number':
       return Number.isInteger(value) && Math.abs(value) < 1000 ? 3 : String(value).length
     case 'object': {
@@ -52,9 +55,8 @@ export function externalise(
   about: { executionId: string; eventId: string; step: string; select: readonly string[] },
 ): Externalised & { bytes: number } {
   const bytes = roughBytes(result, INLINE_BYTES)
-  if (bytes <= INLINE_BYTES) return { near: result, stored: undefined, bytes }
+  if (bytes * MOST_PER_BYTE <= INLINE_BYTES) return { near: result, stored: undefined, bytes }
   const whole = Buffer.byteLength(JSON.stringify(result))
-  // The rough count takes a character for a byte; only the exact one decides.
   if (whole <= INLINE_BYTES) return { near: result, stored: undefined, bytes: whole }
   const store = whole < DISK_BYTES ? 'kv' : 'disk'
   return {

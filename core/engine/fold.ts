@@ -66,6 +66,7 @@ export function fold(state: State, event: Event): State {
       next.runs = rest
       next.done += 1
       next.held = addTokens(next.held, context.next)
+      if (event.meta?.recovers === true) delete next.failure
       if (event.status === 'error' && event.meta?.caught !== true && next.failure === undefined) {
         next.failure = { step: event.node_name ?? '', error: event.error as unknown as CallError }
       }

@@ -6,7 +6,7 @@ import { externalise, INLINE_BYTES, loopStub } from './aside.ts'
 import { issueCommand, tellReaction } from './enter.ts'
 import type { StepPlan } from './plan.ts'
 import { react } from './react.ts'
-import { type CallFacts, finishStep, namesAfter } from './route.ts'
+import { type CallFacts, finishStep, isStopped, namesAfter } from './route.ts'
 import type { Turn } from './turn.ts'
 
 /** Begins a loop: the list is taken now, once, and kept in the `loop.started` event. */
@@ -35,7 +35,7 @@ export function continueLoop(turn: Turn, runId: string): void {
   if (run.loop === undefined || planned === undefined) return
   const { mode, maxInFlight, cursor } = planned.step.loop!
   const total = cursor === undefined ? run.loop.total : run.loop.dry ? 0 : Number.POSITIVE_INFINITY
-  const stopped = turn.state.failure !== undefined || (mode === 'sequential' && run.loop.error !== undefined)
+  const stopped = isStopped(turn) || (mode === 'sequential' && run.loop.error !== undefined)
   let open = Object.keys(run.open).length
   if (!stopped) {
     for (let index = run.loop.issued; index < total && open < maxInFlight; index++, open++) {

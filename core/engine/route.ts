@@ -15,9 +15,11 @@ const INLINE_STEPS = 200
 
 /** Begins all that may begin, then ends the execution if nothing is left to do. */
 export function drain(turn: Turn): void {
+  const { finalStep: final } = turn.plan.playbook
+  const isLast = (step: string) => step === final && turn.state.final !== true
   for (let entered = 0; turn.status === 'RUNNING'; entered++) {
-    if (turn.state.failure !== undefined) break
-    const token = turn.state.held.find((held) => !mustWait(turn.plan, turn.state, held))
+    if (isStopped(turn)) break
+    const token = turn.state.held.find((held) => !isLast(held.step) && !mustWait(turn.plan, turn.state, held))
     if (token === undefined) break
     if (entered >= INLINE_STEPS) {
       turn.more = true
@@ -27,14 +29,20 @@ export function drain(turn: Turn): void {
   }
   if (turn.status !== 'RUNNING' || Object.keys(turn.state.runs).length > 0) return
   const { failure } = turn.state
-  const final = turn.plan.playbook.finalStep
-  if (final !== undefined && turn.state.final !== true && turn.plan.step(final) !== undefined) {
-    enterStep(turn, { step: final, args: {} }, { final: true })
+  if (final !== undefined && isLast(final) && turn.plan.step(final) !== undefined) {
+    // What led there by an arc has waited for all the rest.
+    const reached = turn.state.held.find((held) => held.step === final)
+    enterStep(turn, reached ?? { step: final, args: {} }, { final: true })
     drain(turn)
     return
   }
   if (failure !== undefined) turn.end('FAILED', failure.error, { step: failure.step })
   else turn.end('COMPLETED', null, {})
+}
+
+/** True when an error that nothing caught lets nothing new begin. */
+export function isStopped({ state, plan }: Turn): boolean {
+  return state.failure !== undefined && plan.playbook.onError !== 'continue'
 }
 
 /**
@@ -84,6 +92,8 @@ export function finishStep(
   }
   const tokens = [...left.next, ...left.calls]
   const dead = planned.arcs.length > 0 && left.next.length === 0 && failed === null
+  // With `on_error: continue` it is the last step that says how the run went.
+  const recovers = failed === null && turn.state.failure !== undefined && !isStopped(turn)
   turn.tell({
     event_type: 'step.exit',
     node_id: runId,
@@ -93,7 +103,11 @@ export function finishStep(
       ...(Object.keys(left.set).length > 0 ? { set: left.set } : {}),
       ...(tokens.length > 0 ? { next: tokens as unknown as Json } : {}),
     },
-    meta: { ...(left.caught ? { caught: true } : {}), ...(dead ? { no_match: true } : {}) },
+    meta: {
+      ...(left.caught ? { caught: true } : {}),
+      ...(dead ? { no_match: true } : {}),
+      ...(recovers ? { recovers } : {}),
+    },
     ...(failed === null ? {} : { error: failed as unknown as Json }),
   })
 }
@@ -167,7 +181,7 @@ function leaveStep(turn: Turn, runId: string, error: CallError | null, facts: Ca
     next = arcs.map(({ token }) => token)
     set = Object.assign({}, set, ...arcs.map((arc) => arc.set)) as JsonObject
   }
-  return { set, next, calls, caught: error !== null && (next.length > 0 || followed) }
+  return { set, next, calls, caught: error !== null && next.length > 0 }
 }
 
 function looksAtOutcome(roots: ReadonlySet<string>, step: string): boolean {
