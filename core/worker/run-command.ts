@@ -78,7 +78,7 @@ export async function runBody(
   let error: CallError | null = null
   let facets: JsonObject = {}
   const outcome = () => ({
-    result: pipeline ? merge(left) : (left.at(-1)?.result ?? null),
+    result: pipeline ? merge(left, tasks.length) : (left.at(-1)?.result ?? null),
     set: scope.assigned,
     meta: {
       duration_ms: Math.round((performance.now() - startedAt) * 1000) / 1000,
@@ -254,9 +254,9 @@ function placeOf(to: string, at: number, tasks: Task[]): number {
  * The result of a pipeline: what its items gave as objects, merged in order, and each item under its own
  * name. Of items that failed and were let pass, the envelope is left out of the merge.
  */
-function merge(left: Left[]): Json {
-  const [only] = left
-  if (left.length === 1 && only !== undefined && !isObject(only.result)) return only.result
+function merge(left: Left[], items: number): Json {
+  const only = left.at(-1)
+  if (items === 1 && only !== undefined && !isObject(only.result)) return only.result
   const merged: JsonObject = {}
   const named: JsonObject = {}
   for (const { label, result, passed } of left) {
