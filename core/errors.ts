@@ -55,6 +55,12 @@ export const ERRORS = {
     'The lease of command %s was lost; this report is kept as late and changes nothing.',
     409,
   ],
+  NOETL_ERR_COMMAND_IN_DOUBT: [
+    'Command %s of step %s may have had its effect before worker %s was lost, and is not safe to repeat. Look, then: noetlctl execution resolve %s',
+    500,
+  ],
+  NOETL_ERR_COMMAND_DROPPED: ['%s', 500],
+  NOETL_ERR_LETTER_NOT_FOUND: ['There is no open dead letter %s. List them with: noetlctl dead-letter list', 404],
   NOETL_ERR_COMMAND_ATTEMPTS: ['Command %s of step %s was begun %s times and none was heard of again.', 500],
   NOETL_ERR_CREDENTIAL_NOT_FOUND: [
     'No credential is stored as %s.%s Store it with: POST /api/credentials {"name","type","data"}',
@@ -67,6 +73,17 @@ export const ERRORS = {
   NOETL_ERR_CREDENTIAL_KEY_WRONG: [
     'Credential %s was stored under another key (%s, this server has %s): start with the key it was stored under.',
     500,
+  ],
+  NOETL_ERR_KEYCHAIN_NOT_FOUND: [
+    'No keychain entry %s is stored for catalog id %s, or it has expired. Store it with: POST /api/keychain/{catalog_id}/{name} {"data"}',
+    404,
+  ],
+  NOETL_ERR_VARIABLE_NOT_FOUND: ['Execution %s has no variable %s.', 404],
+  NOETL_ERR_EVENT_NOT_FOUND: ['There is no event %s.', 404],
+  NOETL_ERR_BATCH_NOT_FOUND: ['No batch of events was taken as %s, or it is forgotten.', 404],
+  NOETL_ERR_SQL_API_OFF: [
+    'This server runs no SQL for its clients: start it with NOETL_SQL_API=on, or use a postgres step.',
+    403,
   ],
   NOETL_ERR_TEMPLATE_PARSE: ['The template does not parse: %s', 422],
   NOETL_ERR_TEMPLATE_RENDER: ['The template cannot be evaluated: %s', 422],

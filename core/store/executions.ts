@@ -106,6 +106,22 @@ export async function findRunningBelow(pool: pg.Pool, executionId: string, limit
   return rows.map((row) => row.execution_id)
 }
 
+/** The topmost of the executions that led to one; itself when no other started it. */
+export async function findTop(pool: pg.Pool, executionId: string): Promise<string | undefined> {
+  const { rows } = await pool.query<{ execution_id: string }>({
+    name: 'find-top',
+    text: `WITH RECURSIVE above AS (
+             SELECT execution_id, parent_execution_id, 1 AS depth FROM noetl.execution WHERE execution_id = $1
+             UNION ALL
+             SELECT e.execution_id, e.parent_execution_id, a.depth + 1
+             FROM above a JOIN noetl.execution e ON e.execution_id = a.parent_execution_id
+             WHERE a.depth < 100)
+           SELECT execution_id FROM above ORDER BY depth DESC LIMIT 1`,
+    values: [executionId],
+  })
+  return rows[0]?.execution_id
+}
+
 /** Executions that began so long ago and still run, oldest first. */
 export async function findOld(pool: pg.Pool, minutes: number, limit: number): Promise<string[]> {
   const { rows } = await pool.query<{ execution_id: string }>({
