@@ -101,8 +101,8 @@ function asNoetlError(error: FastifyError): NoetlError {
   if (error.code?.startsWith('FST_ERR_CTP') || error.statusCode === 400) {
     return makeError('NOETL_ERR_REQUEST_JSON', [error.message])
   }
-  if (isUnstorable(error))
-    return makeError('NOETL_ERR_REQUEST_INVALID', [`a value cannot be stored: ${error.message}`])
+  const wrong = unstorable(error)
+  if (wrong !== undefined) return wrong
   if (isTransient(error)) return makeError('NOETL_ERR_STORE_UNREACHABLE', ['its address', error.message])
   // What failed is in the log; a stranger need not read it.
   return makeError('NOETL_ERR_INTERNAL', [error.code ?? error.name])
@@ -112,8 +112,10 @@ function asNoetlError(error: FastifyError): NoetlError {
  * What only Postgres finds out of a request: a number beyond its type, a NUL in a text, a time that is none.
  * The statements are ours and fixed, so it is the value that is wrong.
  */
-function isUnstorable(error: FastifyError): boolean {
-  return ['22003', '22007', '22008', '22021', '22P02', '22P05'].includes(error.code)
+export function unstorable(error: unknown): NoetlError | undefined {
+  const { code, message } = error as { code?: unknown; message?: string }
+  if (!['22003', '22007', '22008', '22021', '22P02', '22P05'].includes(String(code))) return undefined
+  return makeError('NOETL_ERR_REQUEST_INVALID', [`a value cannot be stored: ${message}`])
 }
 
 export function sendError(reply: FastifyReply, error: NoetlError): FastifyReply {

@@ -5,13 +5,14 @@ import type { ReportAnswer } from '../engine/engine.ts'
 import { isNoetlError, makeError } from '../errors.ts'
 import { type CallError, type Child, ERROR_KINDS, type Outcome } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
-import { appendEvent } from '../store/events.ts'
+import { appendEvent, countEvents, getEvent, listEvents } from '../store/events.ts'
+import { loadExecution } from '../store/executions.ts'
+import { unstorable } from './app.ts'
 import { claimFor, commandIdOf } from './commands.ts'
+import { presentEvent, readEventPage } from './execution-view.ts'
 import type { Parts } from './parts.ts'
-import { Bag, Id, idText } from './shapes.ts'
-
-const Maybe = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
-  Type.Optional(Type.Union([schema, Type.Null()]))
+import { resolveReference } from './results.ts'
+import { Anything, Bag, Id, IdParams, idText, Maybe } from './shapes.ts'
 
 const Reported = Type.Object({
   execution_id: Type.Optional(Id),
@@ -26,13 +27,29 @@ const Reported = Type.Object({
   event_id: Maybe(Type.Union([Type.String({ maxLength: 200 }), Type.Integer()])),
   status: Maybe(Type.String({ maxLength: 200 })),
   created_at: Maybe(Type.String({ maxLength: 100 })),
+  // Whether the engine must react follows from the name; these two are taken and not looked at.
+  actionable: Maybe(Type.Boolean()),
+  informative: Maybe(Type.Boolean()),
+  result_kind: Maybe(Type.String({ maxLength: 200 })),
+  result_uri: Maybe(Type.String({ maxLength: 4000 })),
+  event_ids: Type.Optional(Anything),
 })
 type Reported = Static<typeof Reported>
 
-const Batch = Type.Object({
+export const EventBatchBody = Type.Object({
   execution_id: Type.Optional(Id),
   worker_id: Maybe(Type.String({ maxLength: 400 })),
   events: Type.Array(Reported, { maxItems: 10_000 }),
+})
+export type Batch = Static<typeof EventBatchBody>
+
+const EventParams = Type.Object({ event_id: IdParams.properties.id })
+const Wanted = Type.Object({
+  execution_id: IdParams.properties.id,
+  page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
+  page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+  event_type: Type.Optional(Type.String({ maxLength: 200 })),
+  since_event_id: Type.Optional(IdParams.properties.id),
 })
 
 /** Told by workers, kept for those who ask, moving nothing. */
@@ -63,7 +80,7 @@ interface Taken {
   outcome: ReportAnswer['status'] | 'noted'
 }
 
-/** `POST /api/events`, `/api/events/batch` and the same under `/api/v2`: what workers report. */
+/** `POST /api/events` and `/api/v2/events`: what workers report. Batches are in `event-batches.ts`. */
 export function eventRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
   app.post<{ Body: Reported }>(
     `${prefix}/events`,
@@ -79,33 +96,41 @@ export function eventRoutes(app: FastifyInstance, parts: Parts, prefix: string):
     },
   )
 
-  app.post<{ Body: Static<typeof Batch> }>(
-    `${prefix}/events/batch`,
-    { schema: { body: Batch, summary: 'Takes events in order; each has its own result' } },
+  for (const path of ['event', 'event/']) {
+    app.get<{ Querystring: Static<typeof Wanted> }>(
+      `${prefix}/${path}`,
+      { schema: { querystring: Wanted, summary: 'Events of an execution, as the first clients asked' } },
+      async (request) => {
+        const { execution_id, ...query } = request.query
+        const page = readEventPage(query, 100)
+        const pool = parts.pools.durable
+        if ((await loadExecution(pool, execution_id)) === undefined) {
+          throw makeError('NOETL_ERR_EXECUTION_NOT_FOUND', [execution_id])
+        }
+        const [rows, total] = await Promise.all([
+          listEvents(pool, execution_id, page),
+          countEvents(pool, execution_id, page),
+        ])
+        return { execution_id, events: rows.map(presentEvent), pagination: page.describe(total) }
+      },
+    )
+  }
+
+  app.get<{ Params: Static<typeof EventParams> }>(
+    `${prefix}/event/:event_id`,
+    { schema: { params: EventParams, summary: 'One event, by its id' } },
     async (request) => {
-      const { events, ...common } = request.body
-      const results = await takeBatch(parts, events, common)
-      return {
-        status: 'ok',
-        event_ids: results.map((result) => ('event_id' in result ? result.event_id : null)),
-        commands_generated: results.reduce(
-          (sum, result) => sum + ('commands_generated' in result ? result.commands_generated : 0),
-          0,
-        ),
-        results,
-      }
+      const event = await getEvent(parts.pools.durable, request.params.event_id)
+      if (event === undefined) throw makeError('NOETL_ERR_EVENT_NOT_FOUND', [request.params.event_id])
+      return presentEvent(event)
     },
   )
 }
 
-type BatchResult = Taken | { error: string; code: string; status: number }
+export type BatchResult = Taken | { error: string; code: string; status: number }
 
 /** Events of one execution one after the other, executions side by side. */
-async function takeBatch(
-  parts: Parts,
-  events: Reported[],
-  common: Pick<Reported, 'execution_id' | 'worker_id'>,
-): Promise<BatchResult[]> {
+export async function takeBatch(parts: Parts, { events, ...common }: Batch): Promise<BatchResult[]> {
   const results: BatchResult[] = new Array(events.length)
   const chains = new Map<string, Promise<void>>()
   for (const [i, event] of events.entries()) {
@@ -114,8 +139,9 @@ async function takeBatch(
     const take = async () => {
       if (before !== undefined) await before
       results[i] = await takeEvent(parts, event, common).catch((error: unknown) => {
-        if (!isNoetlError(error)) throw error
-        return { error: error.message, code: error.code, status: error.statusCode }
+        const told = isNoetlError(error) ? error : unstorable(error)
+        if (told === undefined) throw error
+        return { error: told.message, code: told.code, status: told.statusCode }
       })
     }
     chains.set(key, take())
@@ -190,6 +216,7 @@ async function takeReport(
   workerId: string | null,
 ): Promise<Taken> {
   const commandId = requireCommandId(event, event.name)
+  const payload = await payloadOf(parts, executionId, event)
   const meta = (event.meta ?? {}) as JsonObject
   const token = readToken(meta.token)
   if (token === null && workerId === null) {
@@ -204,7 +231,7 @@ async function takeReport(
     worker_id: workerId,
     attempt: typeof meta.attempt === 'number' ? meta.attempt : null,
     started_at: readTime(meta.started_at),
-    outcome: readOutcome(event.name, (event.payload ?? event.context ?? {}) as JsonObject),
+    outcome: readOutcome(event.name, payload),
   }
   const answer = await parts.engine.report(executionId, report, {
     queue_id: commandId,
@@ -215,6 +242,18 @@ async function takeReport(
     throw makeError('NOETL_ERR_EXECUTION_FINISHED', [executionId, answer.execution_status])
   }
   return { event_id: answer.event_id, commands_generated: answer.commands_generated, outcome: answer.status }
+}
+
+/** What an event carries. A result that the worker stored before is fetched, so that it is one like any other. */
+async function payloadOf(parts: Parts, executionId: string, event: Reported): Promise<JsonObject> {
+  const payload = (event.payload ?? event.context ?? {}) as JsonObject
+  const { result_uri: uri, result_kind: kind } = event
+  if (!uri || payload.result !== undefined || payload.response !== undefined) return payload
+  if (!uri.startsWith('noetl://')) return { ...payload, result: { _ref: uri, _store: kind ?? null } }
+  if (!uri.startsWith(`noetl://execution/${executionId}/`)) {
+    throw makeError('NOETL_ERR_REQUEST_INVALID', ['result_uri names a value of another execution'])
+  }
+  return { ...payload, result: await resolveReference(parts, uri) }
 }
 
 function requireCommandId(event: Reported, name: string): string {
@@ -277,7 +316,7 @@ function readChild(value: Json | undefined): Child {
 }
 
 /** A worker's error: a text, or an object of which at least the message is taken. */
-function readError(value: Json | undefined): CallError {
+export function readError(value: Json | undefined): CallError {
   const told = isObject(value) ? value : {}
   const message = typeof value === 'string' ? value : told.message
   const kind = ERROR_KINDS.find((known) => known === told.kind) ?? 'unknown'

@@ -19,7 +19,7 @@ const MAY: Record<string, string[]> = {
   store: ['schemas', 'errors.ts', 'channels.ts'],
   bus: ['schemas', 'errors.ts', 'channels.ts'],
   engine: ['schemas', 'errors.ts', 'channels.ts', 'batch.ts', 'template', 'playbook', 'store'],
-  http: ['schemas', 'errors.ts', 'config.ts', 'playbook', 'store', 'bus', 'engine'],
+  http: ['schemas', 'errors.ts', 'config.ts', 'template', 'playbook', 'store', 'bus', 'engine'],
   upkeep: ['schemas', 'errors.ts', 'channels.ts', 'store', 'bus', 'engine'],
   worker: ['schemas', 'errors.ts', 'channels.ts', 'batch.ts', 'client.ts', 'template', 'tools', 'bus'],
   'setup.ts': ['config.ts', 'store', 'bus'],
