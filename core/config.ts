@@ -24,6 +24,8 @@ export interface Config {
   encryptionKey: EncryptionKey | undefined
   /** Plugins to load: names, directories or files. Empty: all that are installed beside the core. */
   plugins: readonly string[]
+  /** Whether clients may have SQL run by the server, with a stored credential. */
+  sqlApi: boolean
   /** Connections to Postgres of one server. */
   databaseConnections: number
   /** Bytes of a request's body. */
@@ -113,6 +115,7 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     apiToken,
     encryptionKey: readKey(),
     plugins: list('NOETL_PLUGINS', []),
+    sqlApi: oneOf('NOETL_SQL_API', ['off', 'on'], 'off') === 'on',
     databaseConnections: number('NOETL_DATABASE_CONNECTIONS', 16, 4, 500),
     maxBodyBytes: number('NOETL_MAX_BODY_BYTES', 64 * 1024 * 1024, 1024, 1024 * 1024 * 1024),
     leaseSeconds: number('NOETL_LEASE_SECONDS', 15, 1, 3600),

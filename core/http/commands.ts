@@ -66,7 +66,7 @@ export function commandRoutes(app: FastifyInstance, parts: Parts, prefix: string
       const found = await findCommand(parts.pools.durable, commandId)
       if (found === undefined) throw makeError('NOETL_ERR_COMMAND_NOT_FOUND', [request.params.id])
       const { worker_id: workerId } = request.body
-      return present(await claimFor(parts, { executionId: found.execution_id, commandId, workerId }))
+      return presentCommand(await claimFor(parts, { executionId: found.execution_id, commandId, workerId }))
     },
   )
 
@@ -76,7 +76,7 @@ export function commandRoutes(app: FastifyInstance, parts: Parts, prefix: string
     async (request) => {
       const command = await parts.claims.look(readCommandId(request.params.id))
       if (command === undefined) throw makeError('NOETL_ERR_COMMAND_NOT_FOUND', [request.params.id])
-      return present(command)
+      return presentCommand(command)
     },
   )
 }
@@ -89,14 +89,19 @@ export async function claimFor(
   parts: Parts,
   wanted: { executionId: string; commandId: string; workerId: string },
 ): Promise<LeasedCommand> {
-  const hash = createHash('sha256').update(`${wanted.commandId}\0${wanted.workerId}`).digest('hex')
-  const token = hash.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, '$1-$2-$3-$4-$5')
+  const token = tokenOf(wanted)
   return parts.claims.claim({
     execution_id: wanted.executionId,
     queue_id: wanted.commandId,
     worker_id: wanted.workerId,
     token,
   })
+}
+
+/** The token of a client that makes none. */
+export function tokenOf({ commandId, workerId }: { commandId: string; workerId: string }): string {
+  const hash = createHash('sha256').update(`${commandId}\0${workerId}`).digest('hex')
+  return hash.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, '$1-$2-$3-$4-$5')
 }
 
 /** The command that an event is about: `payload.command_id` or `meta.command_id`, also as `<execution>:<step>:<id>`. */
@@ -128,7 +133,8 @@ function refusal(error: unknown): { error: JsonObject } {
   return { error: { code: error.code, message: error.message, ...details } }
 }
 
-function present(command: LeasedCommand): object {
+/** A command as clients of other makes read it. */
+export function presentCommand(command: LeasedCommand): object {
   const [task] = command.body.tasks
   const action = command.body.pipeline ? 'task_sequence' : (task?.kind ?? 'noop')
   const { iteration } = command

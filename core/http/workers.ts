@@ -20,60 +20,81 @@ const Register = Type.Object(
 const Beat = Type.Object({ name: Name }, { additionalProperties: true })
 const Filter = Type.Object({ runtime: Type.Optional(Type.String()), status: Type.Optional(Type.String()) })
 
+/** Where workers are made known, and the names that earlier generations have for it. */
+const PLACES = [
+  { at: 'worker/pool', kind: 'worker_pool' },
+  { at: 'runtime', kind: 'worker_pool' },
+  { at: 'broker', kind: 'broker' },
+] as const
+const LISTS = [
+  { at: 'worker/pools', brokers: false },
+  { at: 'brokers', brokers: true },
+] as const
+
 /** `/api/worker/pool/…`: who can run commands, and which kinds. */
 export function workerRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
   const pool = parts.pools.durable
 
-  app.post<{ Body: Static<typeof Register> }>(
-    `${prefix}/worker/pool/register`,
-    { schema: { body: Register, summary: 'Makes a worker known' } },
-    async (request) => register(request.body),
-  )
+  for (const { at, kind } of PLACES) {
+    app.post<{ Body: Static<typeof Register> }>(
+      `${prefix}/${at}/register`,
+      { schema: { body: Register, summary: `Makes a ${kind === 'broker' ? kind : 'worker'} known` } },
+      async (request) => register(request.body, kind),
+    )
 
-  app.post<{ Body: Static<typeof Beat> }>(
-    `${prefix}/worker/pool/heartbeat`,
-    { schema: { body: Beat, summary: 'Says that a worker is there' } },
-    async (request) => {
-      const { name } = request.body
-      if (await beatWorker(pool, name)) return { status: 'ok', name }
-      const { registration } = request.body as { registration?: unknown }
-      if (isObject(registration)) return register({ ...registration, name })
-      throw makeError('NOETL_ERR_WORKER_NOT_FOUND', [name])
-    },
-  )
-
-  for (const method of ['POST', 'DELETE'] as const) {
-    app.route<{ Body: Static<typeof Beat> }>({
-      method,
-      url: `${prefix}/worker/pool/deregister`,
-      schema: { body: Beat, summary: 'Says that a worker has gone' },
-      handler: async (request) => {
+    app.post<{ Body: Static<typeof Beat> }>(
+      `${prefix}/${at}/heartbeat`,
+      { schema: { body: Beat, summary: 'Says that it is there' } },
+      async (request) => {
         const { name } = request.body
-        if (!(await removeWorker(pool, name))) throw makeError('NOETL_ERR_WORKER_NOT_FOUND', [name])
-        return { status: 'ok', name }
+        if (await beatWorker(pool, name)) return { status: 'ok', name }
+        const { registration } = request.body as { registration?: unknown }
+        if (isObject(registration)) return register({ ...registration, name }, kind)
+        throw makeError('NOETL_ERR_WORKER_NOT_FOUND', [name])
       },
-    })
+    )
+
+    for (const method of ['POST', 'DELETE'] as const) {
+      app.route<{ Body: Static<typeof Beat> }>({
+        method,
+        url: `${prefix}/${at}/deregister`,
+        schema: { body: Beat, summary: 'Says that it has gone' },
+        handler: async (request) => {
+          const { name } = request.body
+          if (!(await removeWorker(pool, name))) throw makeError('NOETL_ERR_WORKER_NOT_FOUND', [name])
+          return { status: 'ok', name }
+        },
+      })
+    }
   }
 
-  app.get<{ Querystring: Static<typeof Filter> }>(
-    `${prefix}/worker/pools`,
-    { schema: { querystring: Filter, summary: 'Workers and when they were last heard of' } },
-    async (request) => {
-      const { runtime, status } = request.query
-      const items = await listWorkers(pool, {
-        ...(runtime === undefined ? {} : { runtime }),
-        ...(status === undefined ? {} : { status }),
-      })
-      return { items, count: items.length, runtime: runtime ?? null, status: status ?? null }
-    },
-  )
+  for (const { at, brokers } of LISTS) {
+    app.get<{ Querystring: Static<typeof Filter> }>(
+      `${prefix}/${at}`,
+      {
+        schema: {
+          querystring: Filter,
+          summary: `${brokers ? 'Brokers' : 'Workers'} and when they were last heard of`,
+        },
+      },
+      async (request) => {
+        const { runtime, status } = request.query
+        const items = await listWorkers(pool, {
+          brokers,
+          ...(runtime === undefined ? {} : { runtime }),
+          ...(status === undefined ? {} : { status }),
+        })
+        return { items, count: items.length, runtime: runtime ?? null, status: status ?? null }
+      },
+    )
+  }
 
-  async function register(body: Static<typeof Register>): Promise<object> {
+  async function register(body: Static<typeof Register>, usual: string): Promise<object> {
     const { name, runtime, status, capacity, labels, kinds, meta, hostname, pid, uri } = body as Record<
       string,
       Json
     >
-    const kind = body.kind ?? body.component_type ?? 'worker_pool'
+    const kind = [body.kind, body.component_type].find((word) => typeof word === 'string') ?? usual
     const runtime_id = await putWorker(pool, {
       name: body.name,
       runtime_id: parts.newId(),
@@ -82,7 +103,7 @@ export function workerRoutes(app: FastifyInstance, parts: Parts, prefix: string)
       capacity: typeof capacity === 'number' ? capacity : null,
       labels: isObject(labels) ? labels : {},
       kinds: Array.isArray(kinds) ? kinds.filter((word) => typeof word === 'string') : [],
-      meta: { ...(isObject(meta) ? meta : {}), ...present({ hostname, pid, uri }) },
+      meta: { ...(isObject(meta) ? meta : {}), kind, ...present({ hostname, pid, uri }) },
     })
     return { status: 'ok', name, runtime_id, kind, runtime: runtime ?? null }
   }

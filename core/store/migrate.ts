@@ -43,6 +43,26 @@ export async function migrate(connectionString: string): Promise<{ applied: stri
   }
 }
 
+/** The version there is, the one that is needed, and tables that are not there. */
+export async function readSchema(
+  pool: pg.Pool,
+): Promise<{ found: number; needed: number; missing: string[] }> {
+  const migrations = await readMigrations()
+  const tables = migrations.flatMap(({ sql }) =>
+    [...sql.matchAll(/^CREATE TABLE noetl\.(\w+)/gm)].map(([, name]) => name),
+  )
+  const { rows } = await pool.query<{ missing: string[] }>(
+    `SELECT coalesce(array_agg(name), '{}') AS missing FROM unnest($1::text[]) AS name
+     WHERE to_regclass('noetl.' || quote_ident(name)) IS NULL`,
+    [tables],
+  )
+  return {
+    found: await currentVersion(pool),
+    needed: migrations.at(-1)?.version ?? 0,
+    missing: rows[0]!.missing,
+  }
+}
+
 /** Throws NOETL_ERR_STORE_SCHEMA unless the database has the schema that this version needs, or a newer one. */
 export async function checkSchema(pool: pg.Pool): Promise<void> {
   const needed = (await readMigrations()).at(-1)?.version ?? 0

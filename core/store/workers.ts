@@ -55,10 +55,13 @@ export async function removeWorker(pool: pg.Pool, name: string): Promise<boolean
   return (rowCount ?? 0) > 0
 }
 
-/** Workers and when they were last heard of; `status` is `offline` after two minutes of silence. */
+/**
+ * Workers and when they were last heard of; `status` is `offline` after two minutes of silence. Brokers, which
+ * earlier generations register beside them, are of another kind.
+ */
 export async function listWorkers(
   pool: pg.Pool,
-  filter: { runtime?: string; status?: string },
+  filter: { runtime?: string; status?: string; brokers?: boolean },
 ): Promise<WorkerEntry[]> {
   const { rows } = await pool.query<WorkerEntry>(
     `SELECT * FROM (
@@ -66,8 +69,9 @@ export async function listWorkers(
               CASE WHEN heartbeat < now() - interval '2 minutes' THEN 'offline' ELSE status END AS status
        FROM noetl.worker) w
      WHERE ($1::text IS NULL OR runtime = $1) AND ($2::text IS NULL OR status = $2)
+       AND (coalesce(meta->>'kind', '') = 'broker') = $3
      ORDER BY name LIMIT 1000`,
-    [filter.runtime ?? null, filter.status ?? null],
+    [filter.runtime ?? null, filter.status ?? null, filter.brokers ?? false],
   )
   return rows
 }
