@@ -60,7 +60,7 @@ export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string
     { schema: { body: Register, summary: 'Checks a playbook as register would, and stores nothing' } },
     async (request) => {
       const content = decodeContent(request.body.content)
-      const { warnings } = compilePlaybook(content, { toolKinds: await parts.toolKinds() })
+      const { warnings } = compilePlaybook(content, await known(parts))
       return { status: 'success', ...describeDocument(content), warnings }
     },
   )
@@ -121,6 +121,12 @@ export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string
   }
 }
 
+/** What a playbook that comes in is checked by. */
+async function known(parts: Parts): Promise<Parameters<typeof compilePlaybook>[1]> {
+  const [toolKinds, tools] = await Promise.all([parts.toolKinds(), parts.tools()])
+  return { toolKinds, tools }
+}
+
 /** Compiles and stores. The text is kept as it was given; kinds other than Playbook are stored unseen. */
 async function register(
   parts: Parts,
@@ -139,7 +145,7 @@ async function register(
   let payload: Json = null
   let warnings: unknown = []
   if (kind.toLowerCase() === 'playbook') {
-    const compiled = compilePlaybook(content, { toolKinds: await parts.toolKinds() })
+    const compiled = compilePlaybook(content, await known(parts))
     payload = compiled.playbook.workload
     warnings = compiled.warnings
   }

@@ -1,8 +1,10 @@
 import { makeError } from '../errors.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Playbook, Step } from '../schemas/playbook.ts'
-import { checkReferences, checkTemplates } from './checks.ts'
-import { describe } from './describe.ts'
+import type { ToolDescription } from '../schemas/tool-description.ts'
+import { checkPlaybook } from './check.ts'
+import { checkReferences } from './check-references.ts'
+import { descriptionOf, PATH_MISSING } from './describe.ts'
 import { readDocument } from './document.ts'
 import { type Fault, type Faults, makeFaults, showFault } from './faults.ts'
 import { readKeychain } from './keychain.ts'
@@ -18,16 +20,19 @@ const ON_ERROR = ['fail', 'continue', 'park'] as const
 
 /**
  * Compiles a playbook's text, in either dialect, into the one internal form. With `toolKinds` (those there
- * are) it checks as for a registration; without, it reads what was registered before. Throws
- * NOETL_ERR_PLAYBOOK_YAML, or NOETL_ERR_PLAYBOOK_INVALID with all faults at once in `details.faults`.
+ * are) it checks as for a registration, with `tools` also the fields of these; without, it reads what was
+ * registered before. Throws NOETL_ERR_PLAYBOOK_YAML, or NOETL_ERR_PLAYBOOK_INVALID with all faults at once in
+ * `details.faults`, and the warnings beside them.
  */
 export function compilePlaybook(
   source: string,
-  options: { toolKinds?: readonly string[] } = {},
+  options: { toolKinds?: readonly string[]; tools?: readonly ToolDescription[] } = {},
 ): { playbook: Playbook; warnings: Fault[] } {
-  const { root, placeOf } = readDocument(source)
-  const faults = makeFaults(placeOf)
-  const { path, name, kind } = describe(root)
+  const document = readDocument(source)
+  const { root, placeOf } = document
+  const faults = makeFaults(document)
+  const { path = '', name, kind } = descriptionOf(root)
+  if (path === '') faults.fault(['metadata', 'path'], PATH_MISSING)
   if (kind.toLowerCase() !== 'playbook') faults.fault(['kind'], `kind is "${kind}"; Playbook was expected`)
   if (root.apiVersion !== undefined && !/^noetl\.io\/v[12]$/.test(String(root.apiVersion))) {
     faults.fault(['apiVersion'], `apiVersion is ${JSON.stringify(root.apiVersion)}; noetl.io/v2 was expected`)
@@ -56,14 +61,13 @@ export function compilePlaybook(
     keychain: readKeychain(root.keychain, faults),
   }
   checkReferences(playbook, root, faults)
-  if (options.toolKinds !== undefined && faults.faults.length === 0) checkTemplates(playbook, root, faults)
+  if (toolKinds !== undefined) checkPlaybook(playbook, root, { tools: options.tools ?? [], faults })
+  faults.settle()
   if (faults.faults.length > 0) {
     throw makeError(
       'NOETL_ERR_PLAYBOOK_INVALID',
       [faults.faults.map((fault) => `  ${showFault(fault)}`).join('\n')],
-      {
-        details: { faults: faults.faults as unknown as Json },
-      },
+      { details: { faults: faults.faults as unknown as Json, warnings: faults.warnings as unknown as Json } },
     )
   }
   return { playbook, warnings: faults.warnings }

@@ -1,57 +1,74 @@
-import { isMap, LineCounter, type Node, parseDocument } from 'yaml'
+import { isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
 import { makeError } from '../errors.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
-import type { Path } from './faults.ts'
+import type { Path, Places } from './faults.ts'
+import { offsetInSource } from './scalar-place.ts'
 
 /** A YAML document as plain values, which remembers where each of them stands. */
-export interface ReadDocument {
+export interface ReadDocument extends Places {
   root: JsonObject
-  /** Line and column, from 1, of what is at a path, or of what is nearest above it. */
-  placeOf(path: Path): { line: number; column: number }
 }
 
 /** Aliases (`*name`) that a document may use: what they stand for is not copied, but walked. */
 const MAX_ALIASES = 1000
+const MAX_DEPTH = 200
+/** Faults of the text that are told: after the first the others are often its echoes. */
+const MAX_ERRORS = 10
 
 /** Reads YAML text; throws NOETL_ERR_PLAYBOOK_YAML with line and column. */
 export function readDocument(text: string): ReadDocument {
   const lineCounter = new LineCounter()
-  const refuse = (line: number, column: number, message: string) =>
-    makeError('NOETL_ERR_PLAYBOOK_YAML', [`line ${line}, column ${column}: ${message}`], {
-      details: { line, column, message },
-    })
+  const refuse = (errors: { line: number; column: number; message: string }[]) => {
+    const first = errors[0]!
+    return makeError(
+      'NOETL_ERR_PLAYBOOK_YAML',
+      [`line ${first.line}, column ${first.column}: ${first.message}`],
+      {
+        details: { ...first, faults: errors.map((error) => ({ ...error, path: '' })) },
+      },
+    )
+  }
+  const refuseAll = (message: string) => refuse([{ line: 1, column: 1, message }])
   const nul = text.indexOf('\0')
   if (nul >= 0) {
     const line = text.slice(0, nul).split('\n').length
-    throw refuse(line, nul - text.lastIndexOf('\n', nul), 'there is a NUL character, which text cannot hold')
+    const column = nul - text.lastIndexOf('\n', nul)
+    throw refuse([{ line, column, message: 'there is a NUL character, which text cannot hold' }])
   }
   let document: ReturnType<typeof parseDocument>
   let root: unknown
   try {
     document = parseDocument(text, { lineCounter, intAsBigInt: true, merge: true, prettyErrors: false })
-    const error = document.errors[0]
-    if (error !== undefined) {
+    const errors = document.errors.slice(0, MAX_ERRORS).map((error) => {
       const { line, col } = lineCounter.linePos(error.pos[0])
-      throw refuse(line, col, error.message)
-    }
+      return { line, column: col, message: error.message }
+    })
+    if (errors.length > 0) throw refuse(errors)
     root = plain(document.toJS({ maxAliasCount: MAX_ALIASES }))
   } catch (error) {
-    if (error instanceof RangeError) throw refuse(1, 1, 'it is nested too deeply')
-    if (error instanceof ReferenceError) throw refuse(1, 1, error.message)
+    if (error instanceof RangeError)
+      throw refuseAll(`it is nested more than ${MAX_DEPTH} levels deep, or without an end`)
+    if (error instanceof ReferenceError) throw refuseAll(error.message)
     throw error
   }
-  if (!isObject(root)) throw refuse(1, 1, 'a mapping (key: value) was expected at the top')
+  if (!isObject(root)) throw refuseAll('a mapping (key: value) was expected at the top')
+  const at = (offset: number) => {
+    const { line, col } = lineCounter.linePos(offset)
+    return { line, column: col }
+  }
+  const placeOf = (path: Path) => {
+    for (let length = path.length; length >= 0; length--) {
+      const node = nodeAt(document.contents, path.slice(0, length))
+      if (node?.range) return at(node.range[0])
+    }
+    return { line: 1, column: 1 }
+  }
   return {
     root,
-    placeOf(path) {
-      for (let length = path.length; length >= 0; length--) {
-        const node = nodeAt(document.contents, path.slice(0, length))
-        if (node?.range) {
-          const { line, col } = lineCounter.linePos(node.range[0])
-          return { line, column: col }
-        }
-      }
-      return { line: 1, column: 1 }
+    placeOf,
+    placeIn(path, offset) {
+      const node = document.getIn(path, true)
+      return isScalar(node) && node.range ? at(offsetInSource(text, node, offset)) : placeOf(path)
     },
   }
 }
@@ -84,20 +101,21 @@ function parentOf(contents: Node, path: Path): Node | undefined {
 }
 
 /** YAML values as JSON: integers that a number cannot hold exactly become text, so that ids survive. */
-function plain(value: unknown): Json {
+function plain(value: unknown, depth = 0): Json {
+  if (depth > MAX_DEPTH) throw new RangeError('too deep')
   if (typeof value === 'bigint') {
     const number = Number(value)
     return Number.isSafeInteger(number) ? number : String(value)
   }
-  if (Array.isArray(value)) return value.map(plain)
+  if (Array.isArray(value)) return value.map((item) => plain(item, depth + 1))
   if (value instanceof Date) return value.toISOString()
   if (typeof value === 'number') return Number.isFinite(value) ? value : null
   if (typeof value === 'object' && value !== null) {
-    if (value instanceof Map) return plain(Object.fromEntries(value))
+    if (value instanceof Map) return plain(Object.fromEntries(value), depth)
     const object: JsonObject = {}
     for (const [key, inner] of Object.entries(value)) {
       if (key === '__proto__') continue
-      object[key] = plain(inner)
+      object[key] = plain(inner, depth + 1)
     }
     return object
   }

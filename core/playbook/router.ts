@@ -95,7 +95,8 @@ function readTarget(
   path: Path,
   faults: Faults,
 ): Arc[] {
-  if (typeof target === 'string') return [{ step: target, set: {}, args: {}, ...common }]
+  if (typeof target === 'string')
+    return [marked({ step: target, set: {}, args: {}, ...common }, path, faults)]
   if (!isObject(target)) {
     faults.fault(path, 'an arc must be {step, when?, set?} or the name of a step')
     return []
@@ -111,14 +112,19 @@ function readTarget(
     ...mapping(target.args, [...path, 'args'], faults),
     ...mapping(target.input, [...path, 'input'], faults),
   }
-  return [
-    {
-      step,
-      set: mapping(target.set, [...path, 'set'], faults),
-      args,
-      ...common,
-      // `when:` with nothing behind it is the same as no `when`.
-      ...(when === undefined || when === null ? {} : { when }),
-    },
-  ]
+  const arc: Arc = {
+    step,
+    set: mapping(target.set, [...path, 'set'], faults),
+    args,
+    ...common,
+    // `when:` with nothing behind it is the same as no `when`.
+    ...(when === undefined || when === null ? {} : { when }),
+  }
+  return [marked(arc, path, faults)]
+}
+
+/** Remembers where the arc was written, for what is said of it later. */
+function marked(arc: Arc, path: Path, faults: Faults): Arc {
+  faults.mark(arc, path)
+  return arc
 }

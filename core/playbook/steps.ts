@@ -10,7 +10,7 @@ import { unfoldKinds } from './seed-kinds.ts'
 import { readTasks, type TasksAbout } from './tasks.ts'
 import { mapping, text, warnUnknownKeys } from './values.ts'
 
-const STEP_KEYS = [
+export const STEP_KEYS: readonly string[] = [
   'step',
   'name',
   'desc',
@@ -24,6 +24,7 @@ const STEP_KEYS = [
   'args',
   'output',
   'output_select',
+  'spec',
   'case',
   'sink',
   'react',

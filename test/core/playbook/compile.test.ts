@@ -185,8 +185,8 @@ t.test('warnings: unknown keys, steps that nothing leads to, templates that do n
   )
   t.match(warnings, [
     { message: '"nxt" is not known here and is ignored', suggestion: 'next', line: 6 },
+    { message: /step "start": The template does not parse/, line: 7, column: 38 },
     { message: 'no step leads to "lost"; it never runs', line: 8 },
-    { message: /step "start": The template does not parse/ },
   ])
 })
 

@@ -1,7 +1,6 @@
-import { isNoetlError } from '../errors.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
-import type { Playbook, Step } from '../schemas/playbook.ts'
-import { compileCondition, compileTemplate } from '../template/template.ts'
+import type { Playbook } from '../schemas/playbook.ts'
+import { targetsOf } from './check-order.ts'
 import { type Faults, nearest } from './faults.ts'
 import { graphOf } from './graph.ts'
 
@@ -19,22 +18,25 @@ export function checkReferences(playbook: Playbook, root: JsonObject, faults: Fa
       faults.fault(
         path,
         `there is no step "${name}"${name === 'start' ? ', where a playbook begins' : ''}`,
-        nearest(name, names)[0],
+        () => nearest(name, names)[0],
       )
     }
   }
+  let astray = false
   for (const step of playbook.steps) {
     const at = places.get(step.name) ?? []
-    for (const target of new Set(targetsOf(step))) {
+    for (const target of targetsOf(step)) {
       if (known.has(target)) continue
+      astray = true
       faults.fault(
         [...at, ...targetPath(root, at, target)],
         `step "${step.name}" leads to "${target}", which is no step`,
-        nearest(target, names)[0],
+        () => nearest(target, names)[0],
       )
     }
   }
-  if (!known.has(playbook.entry)) return
+  // What an arc that goes astray was meant to lead to is not known.
+  if (astray || !known.has(playbook.entry)) return
   const graph = graphOf(playbook)
   for (const name of names) {
     if (name === playbook.entry || name === playbook.finalStep || graph.reaches(playbook.entry, name))
@@ -51,13 +53,6 @@ function stepPlaces(root: JsonObject): Map<string, (string | number)[]> {
     if (!places.has(name)) places.set(name, ['workflow', i])
   }
   return places
-}
-
-/** Steps that one leads to, in whatever way. */
-function targetsOf({ next, onEnter, onCall, onExit }: Step): string[] {
-  const reactions = [...onEnter, ...onCall, ...onExit]
-  const targets = reactions.flatMap(({ calls, next }) => [...calls, ...(next ?? [])])
-  return [...next.arcs, ...targets].map(({ step }) => step)
 }
 
 /** Where in a step a target is named. */
@@ -80,45 +75,4 @@ function targetPath(root: JsonObject, at: (string | number)[], target: string): 
     if (found !== undefined) return found
   }
   return ['next']
-}
-
-/** A template that does not parse is an error of its step when it runs; the author is told now. */
-export function checkTemplates(playbook: Playbook, root: JsonObject, faults: Faults): void {
-  const places = stepPlaces(root)
-  for (const step of playbook.steps) {
-    const at = places.get(step.name) ?? []
-    const attempt = (where: (string | number)[], check: () => void) => {
-      try {
-        check()
-      } catch (error) {
-        if (!isNoetlError(error)) throw error
-        faults.warn([...at, ...where], `step "${step.name}": ${error.message}`)
-      }
-    }
-    attempt(['input'], () => compileTemplate(step.input))
-    attempt(['set'], () => compileTemplate(step.set))
-    attempt(['loop'], () => compileTemplate(step.loop?.in ?? null))
-    for (const arc of step.next.arcs) {
-      if (arc.when !== undefined) attempt(['next'], () => compileCondition(arc.when!))
-      attempt(['next'], () => compileTemplate([arc.set, arc.args]))
-    }
-    for (const { when, set, collect, calls, next } of [...step.onEnter, ...step.onCall, ...step.onExit]) {
-      if (when !== undefined) attempt(['case'], () => compileCondition(when))
-      const parts = [
-        set,
-        ...collect.map(({ from }) => from),
-        ...[...calls, ...(next ?? [])].map(({ args }) => args),
-      ]
-      attempt(['case'], () => compileTemplate(parts))
-    }
-    for (const task of step.tasks) {
-      const place = task.aside ? ['case'] : ['tool']
-      attempt(place, () => compileTemplate([task.config, task.input, task.set]))
-      if (task.when !== undefined) attempt(place, () => compileCondition(task.when!))
-      for (const rule of task.rules) {
-        if (rule.when !== undefined) attempt(place, () => compileCondition(rule.when!))
-        attempt(place, () => compileTemplate([rule.set, rule.message ?? null, rule.result ?? null]))
-      }
-    }
-  }
 }

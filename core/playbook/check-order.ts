@@ -1,0 +1,78 @@
+import type { Playbook, Step } from '../schemas/playbook.ts'
+
+/** Steps that one leads to, in whatever way. */
+export function targetsOf({ next, onEnter, onCall, onExit }: Step): Set<string> {
+  const reactions = [...onEnter, ...onCall, ...onExit]
+  const beside = reactions.flatMap(({ calls, next }) => [...calls, ...(next ?? [])])
+  return new Set([...next.arcs, ...beside].map(({ step }) => step))
+}
+
+/**
+ * Tells whether one step can run before another: a way of one arc or more leads from it to the other. Steps that
+ * lead to each other are one, and each knows those it leads to as a row of bits, so that thousands of steps take
+ * no more than a few megabytes.
+ */
+export function orderOf(playbook: Playbook): (before: string, after: string) => boolean {
+  const names = new Map(playbook.steps.map(({ name }, i) => [name, i]))
+  const targets = playbook.steps.map((step) =>
+    [...targetsOf(step)].flatMap((name) => (names.has(name) ? [names.get(name)!] : [])),
+  )
+  const { ringOf, rings } = ringsOf(targets)
+  const words = Math.ceil(rings.length / 32)
+  const reached: Uint32Array[] = []
+  // A ring is finished only after all that it leads to.
+  for (const [ring, steps] of rings.entries()) {
+    const row = new Uint32Array(words)
+    reached.push(row)
+    for (const target of steps.flatMap((step) => targets[step]!)) {
+      const other = ringOf[target]!
+      row[other >>> 5]! |= 1 << (other & 31)
+      if (other === ring) continue
+      const beyond = reached[other]!
+      for (let word = 0; word < words; word++) row[word]! |= beyond[word]!
+    }
+  }
+  return (before, after) => {
+    if (after === playbook.finalStep) return true
+    const [from, to] = [names.get(before), names.get(after)]
+    if (from === undefined || to === undefined) return false
+    const ring = ringOf[to]!
+    return ((reached[ringOf[from]!]![ring >>> 5]! >>> (ring & 31)) & 1) === 1
+  }
+}
+
+/** Tarjan's components, without recursion: the deepest first. */
+function ringsOf(targets: number[][]): { ringOf: number[]; rings: number[][] } {
+  const order: number[] = new Array(targets.length).fill(-1)
+  const low: number[] = []
+  const ringOf: number[] = new Array(targets.length).fill(-1)
+  const rings: number[][] = []
+  const open: number[] = []
+  let count = 0
+  for (const root of targets.keys()) {
+    if (order[root] !== -1) continue
+    const path: { step: number; next: number }[] = [{ step: root, next: 0 }]
+    while (path.length > 0) {
+      const place = path.at(-1)!
+      const { step } = place
+      if (place.next === 0) {
+        order[step] = low[step] = count++
+        open.push(step)
+      }
+      const target = targets[step]![place.next++]
+      if (target !== undefined) {
+        if (order[target] === -1) path.push({ step: target, next: 0 })
+        else if (ringOf[target] === -1) low[step] = Math.min(low[step]!, order[target]!)
+        continue
+      }
+      path.pop()
+      const above = path.at(-1)?.step
+      if (above !== undefined) low[above] = Math.min(low[above]!, low[step]!)
+      if (low[step] !== order[step]) continue
+      const ring = open.splice(open.lastIndexOf(step))
+      for (const member of ring) ringOf[member] = rings.length
+      rings.push(ring)
+    }
+  }
+  return { ringOf, rings }
+}

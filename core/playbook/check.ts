@@ -1,0 +1,26 @@
+import type { JsonObject } from '../schemas/json.ts'
+import type { Playbook } from '../schemas/playbook.ts'
+import type { ToolDescription } from '../schemas/tool-description.ts'
+import { checkArcs } from './check-arcs.ts'
+import { checkShape } from './check-shape.ts'
+import { checkSets, checkTemplates } from './check-templates.ts'
+import { checkTools } from './check-tools.ts'
+import type { Faults } from './faults.ts'
+
+/**
+ * What is looked at when a playbook is registered or validated, beyond what it takes to compile it. It goes over
+ * the document as it is written, whatever its dialect, for there everything has its place; the compiled form
+ * tells which step leads to which.
+ */
+export function checkPlaybook(
+  playbook: Playbook,
+  root: JsonObject,
+  about: { tools: readonly ToolDescription[]; faults: Faults },
+): void {
+  const { tools, faults } = about
+  checkShape(root, faults)
+  checkTools(root, tools, faults)
+  checkArcs(playbook, faults)
+  checkSets(root, faults)
+  checkTemplates(playbook, root, faults)
+}
