@@ -62,6 +62,8 @@ async function exchange(
   let headers: Record<string, string> = { ...PLAIN, ...wanted.headers }
   for (let redirects = 0; ; redirects++) {
     const response = await request(url, { dispatcher, method, headers, signal })
+    // Told to whoever reads it; of a body that nobody reads, it is of no interest.
+    response.body.on('error', () => {})
     const { statusCode, headers: told } = response
     const { location } = told
     const next =

@@ -144,11 +144,18 @@ t.test('script: a redirect is followed, and another server learns nothing of the
 
 t.test('script: a packed answer is unpacked, and its size counts unpacked', async (t) => {
   const server = await web(t, (request, response) => {
-    const text = request.url === '/big' ? Buffer.alloc(9 * 1024 * 1024, 'a') : Buffer.from('result = 1')
+    const big = Buffer.alloc(9 * 1024 * 1024, 'a')
+    if (request.url === '/plain' || request.url === '/fault') {
+      response.writeHead(request.url === '/plain' ? 200 : 500).end(big)
+      return
+    }
+    const text = request.url === '/big' ? big : Buffer.from('result = 1')
     response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(text))
   })
   t.equal(await load({ uri: `${server.url}/a` }), 'result = 1')
-  t.match(await fail({ uri: `${server.url}/big` }), { kind: 'schema', message: /more than 8388608 bytes/ })
+  for (const path of ['/big', '/plain'])
+    t.match(await fail({ uri: server.url + path }), { kind: 'schema', message: /more than 8388608 bytes/ })
+  t.match(await fail({ uri: `${server.url}/fault` }), { kind: 'server_error', status: 500 })
 })
 
 t.test('script: failures of http have their kinds and show neither query nor secrets', async (t) => {
