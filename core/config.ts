@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { makeError } from './errors.ts'
 import type { EncryptionKey } from './schemas/encryption-key.ts'
 import { isObject, type JsonObject } from './schemas/json.ts'
@@ -166,7 +166,13 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
       return {}
     }
     const options = given as Record<string, JsonObject>
-    return python === undefined ? options : { ...options, python: { python, ...options.python } }
+    // What the set-up unpacked for python code beside what the interpreter has.
+    const fallbackPath = join(resolve(get('NOETL_DATA_DIR') ?? '.noetl'), 'python')
+    const own: JsonObject = {
+      ...(python === undefined ? {} : { python }),
+      ...(existsSync(fallbackPath) ? { fallbackPath } : {}),
+    }
+    return Object.keys(own).length === 0 ? options : { ...options, python: { ...own, ...options.python } }
   }
 
   function readKey(): EncryptionKey | undefined {

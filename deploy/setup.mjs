@@ -21,7 +21,7 @@ checkNode()
 installPackages()
 checkPinnedNode()
 checkPython()
-getNats()
+getOthers()
 if (what === 'start') run(NODE, [...SOURCE_FLAGS, 'cli/bin/dev.js', 'dev', ...rest])
 else run(NODE, [...SOURCE_FLAGS, 'test/run.ts', ...rest])
 
@@ -82,14 +82,14 @@ function checkPython() {
   done(`Python ${version}`)
 }
 
-function getNats() {
+function getOthers() {
   mkdirSync(STATE, { recursive: true })
-  const answer = spawnSync(NODE, [...SOURCE_FLAGS, 'deploy/nats.ts', STATE], {
+  const answer = spawnSync(NODE, [...SOURCE_FLAGS, 'deploy/get.ts', STATE], {
     stdio: ['ignore', 'pipe', 'inherit'],
     encoding: 'utf8',
   })
   if (answer.status !== 0) process.exit(1)
-  done(answer.stdout.trim())
+  for (const line of answer.stdout.trim().split('\n')) done(line)
 }
 
 /** Runs to the end with our terminal; signals go on to it, and its end is ours. */

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { accessSync, constants } from 'node:fs'
-import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
+import { reasonOf, unpackPackages } from './debian-packages.ts'
 
 const run = promisify(execFile)
 
@@ -58,7 +59,7 @@ export async function findNatsServer(options: {
       if (await runs(own)) return { path: own, how: `${how} into ${join(dir, 'bin')}` }
       failures.push(`${how}: it does not run here`)
     } catch (error) {
-      failures.push(`${how}: ${reason(error)}`)
+      failures.push(`${how}: ${reasonOf(error)}`)
     } finally {
       await rm(work, { recursive: true, force: true })
     }
@@ -86,32 +87,10 @@ async function runs(binary: string): Promise<boolean> {
   )
 }
 
-/** apt's package, downloaded and unpacked as an ordinary user can; with lists of its own when there are none. */
 async function fromPackage(work: string): Promise<string> {
-  const download = (args: string[]) =>
-    run('apt-get', [...args, 'download', 'nats-server'], { cwd: work, timeout: 120_000 })
-  try {
-    await download([])
-  } catch (error) {
-    if ((error as { code?: string }).code === 'ENOENT') throw new Error('there is no apt-get')
-    const state = join(work, 'state')
-    await mkdir(join(state, 'lists', 'partial'), { recursive: true })
-    const own = [
-      '-o',
-      `Dir::State::Lists=${join(state, 'lists')}`,
-      '-o',
-      `Dir::Cache=${state}`,
-      '-o',
-      'APT::Sandbox::User=',
-    ]
-    await run('apt-get', [...own, 'update'], { timeout: 180_000 })
-    await download(own)
-  }
-  const file = (await readdir(work)).find((name) => name.endsWith('.deb'))
-  if (file === undefined) throw new Error('apt-get brought no package')
-  await run('dpkg', ['-x', join(work, file), join(work, 'unpacked')])
+  const unpacked = await unpackPackages(['nats-server'], work)
   for (const place of ['usr/sbin', 'usr/bin']) {
-    const binary = join(work, 'unpacked', place, 'nats-server')
+    const binary = join(unpacked, place, 'nats-server')
     if (await runs(binary)) return binary
   }
   throw new Error('the package has no nats-server that runs here')
@@ -138,11 +117,4 @@ async function fetchBytes(url: string): Promise<Buffer> {
   const answer = await fetch(url, { signal: AbortSignal.timeout(120_000) })
   if (!answer.ok) throw new Error(`${url} answered ${answer.status}`)
   return Buffer.from(await answer.arrayBuffer())
-}
-
-function reason(error: unknown): string {
-  const { stderr, message } = error as { stderr?: string; message: string }
-  const text = stderr?.trim().split('\n').at(-1) || message
-  const cause = (error as { cause?: Error }).cause?.message
-  return cause === undefined || stderr ? text : `${text} (${cause})`
 }

@@ -46,10 +46,12 @@ const RUNNER = [new URL('./runner.py', import.meta.url), new URL('../runner.py',
 /** Starts a process in a group of its own, so that whatever the code starts can be ended with it. */
 export function startInterpreter(options: {
   python: string
+  /** Folders of packages, looked into after the interpreter's own. */
+  paths: string[]
   env: NodeJS.ProcessEnv
   maxFrameBytes: number
 }): Interpreter {
-  const child: ChildProcess = spawn(options.python, ['-X', 'utf8', '-u', RUNNER], {
+  const child: ChildProcess = spawn(options.python, ['-X', 'utf8', '-u', RUNNER, ...options.paths], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
     detached: true,
     env: options.env,

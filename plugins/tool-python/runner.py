@@ -384,6 +384,7 @@ if __name__ == "__main__":
     os.set_inheritable(IN, False)
     os.set_inheritable(OUT, False)
     sys.path.pop(0)
+    sys.path.extend(sys.argv[1:])
     sys.argv[:] = [""]
     stdout, stderr = Output("stdout"), Output("stderr")
     sys.stdout, sys.stderr = stdout, stderr

@@ -17,6 +17,8 @@ import { makePool } from './pool.ts'
 export interface PythonToolOptions {
   /** The interpreter. Default `python3`, from PATH. */
   python?: string
+  /** A folder of packages that code may import where the interpreter has none of that name. */
+  fallbackPath?: string
   /** Processes at once, busy and idle. Default 64. */
   maxProcesses?: number
   /** Calls after which a process is replaced. Default 1,000. */
@@ -36,11 +38,12 @@ export interface PythonToolOptions {
 /** The python tool: runs code in warm child processes, one call at a time each. */
 export function pythonTool(options: PythonToolOptions = {}): Tool<typeof input, typeof output> {
   const { python = 'python3', maxResultBytes = 32 * 1024 * 1024, maxLogCharacters = 1024 * 1024 } = options
+  const paths = options.fallbackPath === undefined ? [] : [options.fallbackPath]
   const env = environmentOf(process.env, options.passEnvironment ?? [])
   const pool = makePool({
     // Room around the result for the frame that carries it, and for a line of output.
     start: () =>
-      startInterpreter({ python, env, maxFrameBytes: maxResultBytes + 8 * maxLogCharacters + 4096 }),
+      startInterpreter({ python, paths, env, maxFrameBytes: maxResultBytes + 8 * maxLogCharacters + 4096 }),
     maxProcesses: options.maxProcesses ?? 64,
     maxCalls: options.maxCalls ?? 1000,
     idleMs: options.idleMs ?? 60_000,

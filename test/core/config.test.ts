@@ -52,11 +52,17 @@ t.test('config: no fault shows a secret', async (t) => {
 })
 
 t.test('config: NOETL_PYTHON is an option of the python tool, under those that name it', async (t) => {
-  t.same(readConfig({}, { NOETL_PYTHON: '/p' }).worker.toolOptions, { python: { python: '/p' } })
+  t.same(readConfig({}, { NOETL_DATA_DIR: '/none', NOETL_PYTHON: '/p' }).worker.toolOptions, {
+    python: { python: '/p' },
+  })
   t.same(
     readConfig(
       {},
-      { NOETL_PYTHON: '/p', NOETL_TOOL_OPTIONS: '{"python": {"python": "/q"}, "http": {"a": 1}}' },
+      {
+        NOETL_DATA_DIR: '/none',
+        NOETL_PYTHON: '/p',
+        NOETL_TOOL_OPTIONS: '{"python": {"python": "/q"}, "http": {"a": 1}}',
+      },
     ).worker.toolOptions,
     { python: { python: '/q' }, http: { a: 1 } },
   )

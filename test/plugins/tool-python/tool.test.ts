@@ -397,3 +397,15 @@ t.test('python: an interpreter that is not there is told with what to do', async
   const error = await toolFailure(tool.run({ code: 'result = 1' }, toolCall()))
   t.match(error.message, /"no-such-python" could not be started: .*NOETL_PYTHON/)
 })
+
+t.test('python: packages of the fallback folder are found after those of the interpreter', async (t) => {
+  const folder = await testFolder(t, 'python-packages')
+  await writeFile(join(folder, 'only_here.py'), 'n = 7')
+  await writeFile(join(folder, 'json.py'), 'raise ImportError("the wrong json")')
+  const tool = pythonTool({ fallbackPath: folder })
+  t.teardown(() => tool.close?.())
+  t.equal(
+    await tool.run({ code: 'import json, only_here\nresult = json.loads("1") + only_here.n' }, toolCall()),
+    8,
+  )
+})
