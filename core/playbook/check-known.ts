@@ -76,7 +76,8 @@ export function knownNamesOf(playbook: Playbook, root: JsonObject): KnownNames {
   const workload = new Set(Object.keys(playbook.workload))
   let ofAny: Set<string> | undefined
   return {
-    steps: new Set(playbook.steps.map(({ name }) => name)),
+    // Those that cannot be read are meant all the same.
+    steps: new Set([...playbook.steps, ...stepsOf(root)].map(({ name }) => name)),
     workload,
     ctx,
     iter,

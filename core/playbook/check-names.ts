@@ -2,8 +2,8 @@ import type { JsonObject } from '../schemas/json.ts'
 import type { Playbook } from '../schemas/playbook.ts'
 import type { Mention } from '../template/analyse.ts'
 import { knownNamesOf } from './check-known.ts'
-import { orderOf } from './check-order.ts'
-import type { Site, Where } from './check-sites.ts'
+import { orderOf, targetsOf } from './check-order.ts'
+import { type Site, stepsOf, type Where } from './check-sites.ts'
 import { type Faults, nearest } from './faults.ts'
 
 /** What is wrong with a name, and those that it could have been. */
@@ -30,6 +30,11 @@ export function makeNameCheck(
   const seed = playbook.dialect === 'seed'
   const bag = seed ? new Set([...known.workload, ...known.ctx]) : known.ctx
   const told = new Set<string>()
+  // While a step cannot be read, or one that is none is led to, what leads where is not known.
+  const compiled = new Set(playbook.steps.map(({ name }) => name))
+  const sure =
+    stepsOf(root).every(({ name }) => compiled.has(name)) &&
+    playbook.steps.every((step) => [...targetsOf(step)].every((target) => compiled.has(target)))
   let precedes: ReturnType<typeof orderOf> | undefined
   const canPrecede = (name: string, step: string) => {
     precedes ??= orderOf(playbook)
@@ -120,7 +125,9 @@ export function makeNameCheck(
   }
 
   function lookAtStep(name: string, step: string, prefix: string): Wrong | undefined {
-    if (name === step || canPrecede(name, step)) return undefined
+    if (!sure || name === step || canPrecede(name, step)) return undefined
+    // Of a step that never runs that is said, and enough.
+    if (step !== playbook.entry && !canPrecede(playbook.entry, step)) return undefined
     return {
       prefix,
       name,

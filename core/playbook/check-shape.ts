@@ -10,18 +10,7 @@ const ROOT_KEYS = [
 ]
 const EXECUTOR_KEYS = ['profile', 'version', 'requires', 'spec', 'name', 'desc']
 const EXECUTOR_SPEC_KEYS = ['entry_step', 'final_step', 'no_next_is_error', 'on_error']
-const LOOP_KEYS = [
-  'in',
-  'iterator',
-  'element',
-  'mode',
-  'max_in_flight',
-  'spec',
-  'cursor',
-  'frame',
-  'policy',
-  'desc',
-]
+const LOOP_KEYS = ['in', 'iterator', 'mode', 'max_in_flight', 'spec', 'cursor', 'frame', 'policy', 'desc']
 const LOOP_SPEC_KEYS = ['mode', 'max_in_flight', 'policy', 'frame', 'cursor', 'result']
 const STEP_SPEC_KEYS = ['policy', 'max_attempts']
 const STEP_POLICY_KEYS = ['admit', 'rules']
@@ -111,11 +100,11 @@ function checkRules({ value, path }: Placed, keys: readonly string[], faults: Fa
 function checkRetry(retry: JsonObject, path: Path, faults: Faults): void {
   for (const key of ['attempts', 'max_attempts']) {
     const value = retry[key]
-    if (value !== undefined) checkCount(value, [...path, key], faults)
+    if (value !== undefined && value !== null) checkCount(value, [...path, key], faults)
   }
   for (const key of ['delay', 'initial_delay']) {
     const value = retry[key]
-    if (value === undefined || isTemplate(value) || (numberIn(value) ?? -1) >= 0) continue
+    if (value === undefined || value === null || isTemplate(value) || (numberIn(value) ?? -1) >= 0) continue
     faults.fault(
       [...path, key],
       `${key} is ${JSON.stringify(value)}; a number of seconds from 0 was expected`,
@@ -154,8 +143,10 @@ function checkLoop({ value, path }: Placed, faults: Faults): void {
   }
   if (!('in' in value)) return
   const wrong = whyNoList(value.in!)
-  if (wrong !== undefined)
-    faults.fault([...path, 'in'], `in is ${wrong.seen}; a list was expected`, wrong.meant)
+  if (wrong === undefined) return
+  // As with a template that does not parse, it is the step that fails, and an arc may catch it.
+  const message = `in is ${wrong.seen}; a list was expected, so that the step fails`
+  faults.warn([...path, 'in'], message, wrong.meant)
 }
 
 /** A loop goes over a list, a mapping, a whole number, or a text that holds one of these as JSON. */
