@@ -20,7 +20,15 @@ import { Id, IdParams, idText, Maybe, Version } from './shapes.ts'
 
 const Kind = Maybe(Type.String({ maxLength: 100 }))
 const Register = Type.Object({ content: Type.String({ minLength: 1 }), resource_type: Kind })
-const List = Type.Object({ resource_type: Kind, include_archived: Maybe(Type.Boolean()) })
+const List = Type.Union([
+  Type.Object({
+    resource_type: Kind,
+    include_archived: Maybe(Type.Boolean()),
+    limit: Maybe(Type.Integer({ minimum: 1, maximum: 1000 })),
+    offset: Maybe(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
+  }),
+  Type.Null(),
+])
 const Resource = Type.Object({
   catalog_id: Type.Optional(Id),
   path: Type.Optional(Type.String()),
@@ -69,9 +77,10 @@ export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string
     `${prefix}/catalog/list`,
     { schema: { body: List, summary: 'Entries of the catalog, newest first' } },
     async (request) => {
-      const { resource_type: kind, include_archived } = request.body
+      const { resource_type: kind, include_archived, limit, offset } = request.body ?? {}
       const entries = await listCatalog(pool, {
-        limit: 1000,
+        limit: limit ?? 1000,
+        offset: offset ?? 0,
         archived: include_archived === true,
         ...(kind ? { kind } : {}),
       })

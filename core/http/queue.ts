@@ -7,7 +7,7 @@ import { getEvent } from '../store/events.ts'
 import { findCommand, renewLeases } from '../store/queue.ts'
 import { countQueue, listQueue, pickQueued } from '../store/queue-view.ts'
 import { claimFor, presentCommand, tokenOf } from './commands.ts'
-import { readError } from './events.ts'
+import { readError } from './outcome.ts'
 import type { Parts } from './parts.ts'
 import { Anything, IdParams, Maybe, Name } from './shapes.ts'
 

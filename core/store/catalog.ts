@@ -77,13 +77,13 @@ export async function getNewestId(pool: pg.Pool, path: string): Promise<string |
 /** All entries, of one kind or of any (without regard to case), newest first. */
 export async function listCatalog(
   pool: pg.Pool,
-  options: { kind?: string; archived?: boolean; limit: number },
+  options: { kind?: string; archived?: boolean; limit: number; offset?: number },
 ): Promise<CatalogEntry[]> {
   const { rows } = await pool.query<CatalogEntry>(
     `SELECT ${COLUMNS} FROM noetl.catalog
      WHERE ($1::text IS NULL OR lower(kind) = lower($1)) AND ($2 OR archived_at IS NULL)
-     ORDER BY catalog_id DESC LIMIT $3`,
-    [options.kind ?? null, options.archived ?? false, options.limit],
+     ORDER BY catalog_id DESC LIMIT $3 OFFSET $4`,
+    [options.kind ?? null, options.archived ?? false, options.limit, options.offset ?? 0],
   )
   return rows
 }

@@ -90,6 +90,15 @@ t.test('catalog: a playbook that was put away is not called by another', async (
   t.match(after.error, /No playbook is registered as shelf\/child/)
 })
 
+t.test('catalog: the list in pages, also for who sends no body', async (t) => {
+  for (const n of [1, 2, 3]) await gateway.register(playbook(`pages/${n}`))
+  const all = pathsOf((await post('/api/catalog/list', undefined)).body)
+  t.same(all.slice(0, 3), ['pages/3@1', 'pages/2@1', 'pages/1@1'])
+  t.same(pathsOf((await post('/api/catalog/list', { limit: 2, offset: 1 })).body), all.slice(1, 3))
+  t.equal((await post('/api/catalog/list', { limit: 1001 })).status, 422)
+  t.equal((await post('/api/catalog/list', [])).status, 422)
+})
+
 t.test('catalog: an entry by its id, under both prefixes', async (t) => {
   const { body } = await post('/api/catalog/register', { content: playbook('by/id') })
   for (const prefix of ['/api', '/api/v2']) {
