@@ -1,6 +1,6 @@
 import { type Graph, graphOf } from '../playbook/graph.ts'
-import { isObject, type Json } from '../schemas/json.ts'
-import type { KeychainEntry, Playbook, Reaction, Step, Target } from '../schemas/playbook.ts'
+import type { Json } from '../schemas/json.ts'
+import type { KeychainEntry, Playbook, Reaction, Step, Target, Task } from '../schemas/playbook.ts'
 import { compileCondition, compileTemplate, type Template } from '../template/template.ts'
 
 /** A playbook made ready for the engine: steps by name, the graph, templates compiled when first used. */
@@ -127,12 +127,18 @@ function needsOf(step: Step, keychain: KeychainEntry[]): Needs {
       if (rule.when !== undefined) condition(rule.when)
       for (const part of [rule.set, rule.attempts, rule.delay, rule.message, rule.result]) template(part)
     }
-    const code = isObject(task.config) && typeof task.config.code === 'string' ? task.config.code : ''
-    if (task.kind === 'python' && /\b(context|variables)\b/.test(code)) all = true
+    if (task.kind === 'python' && looksAtAll(task)) all = true
   }
   template(step.loop?.cursor?.config)
   if (roots.has('keychain')) for (const entry of keychain) template(entry.config)
   return { all, roots, below }
+}
+
+/** Code that may look at every name; of code from elsewhere nothing is known yet. */
+function looksAtAll({ config }: Task): boolean {
+  const { code, script } = config
+  if (typeof code === 'string') return /\b(context|variables)\b/.test(code)
+  return script !== undefined && script !== null
 }
 
 function attempt(work: () => void): void {
