@@ -45,6 +45,8 @@ interface Left {
   result: Json
   /** It failed, and a rule let it pass. */
   passed: boolean
+  /** It gave an object, which is part of the merge; an envelope around nothing is not. */
+  merges: boolean
 }
 
 /** Where a body is: all that goes on with it when it has waited for another execution. */
@@ -145,7 +147,10 @@ export async function runBody(
     const passed = last.error !== null && verdict.do !== 'fail'
     const plain = verdict.do === 'fail' || !('result' in verdict) ? last.result : (verdict.result ?? null)
     const result = passed ? errorEnvelope(plain, last.error!) : plain
-    if (!task.aside) left.push({ label: task.label, result: verdict.do === 'fail' ? plain : result, passed })
+    if (!task.aside) {
+      const own = verdict.do === 'fail' ? plain : result
+      left.push({ label: task.label, result: own, passed, merges: isObject(plain) })
+    }
     const { run } = progress
     progress.run = 0
     if (verdict.do === 'fail') {
@@ -259,9 +264,9 @@ function merge(left: Left[], items: number): Json {
   if (items === 1 && only !== undefined && !isObject(only.result)) return only.result
   const merged: JsonObject = {}
   const named: JsonObject = {}
-  for (const { label, result, passed } of left) {
+  for (const { label, result, passed, merges } of left) {
     named[label] = result
-    if (!isObject(result)) continue
+    if (!merges || !isObject(result)) continue
     const { status, error, http, ...rest } = result
     Object.assign(merged, passed ? rest : result)
   }
