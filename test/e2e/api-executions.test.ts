@@ -138,7 +138,7 @@ t.test(
     t.same(await types('workflow_initialized'), ['playbook.started'])
     t.same(await types('constructor'), [])
     await pool.query(
-      `INSERT INTO noetl.event (execution_id, event_id, event_type) VALUES ($1, $1::bigint + 1, 'command.lease_expired')`,
+      `INSERT INTO noetl.event (execution_id, event_id, event_type) VALUES ($1, $1::bigint + 1000, 'command.lease_expired')`,
       [id],
     )
     t.same(await types('command_lease_expired'), ['command.lease_expired'])
