@@ -17,7 +17,8 @@ import type {
  * A playbook in the internal form as text of the current dialect. What that dialect has no words for has keys of its
  * own, which the compiler reads in any playbook:
  *   - `dialect` at the top, for what a playbook of the first dialect still differs in when it runs;
- *   - `react` of a step, see `react.ts`; `aside` of a step, a list of tools that run after it for their effect;
+ *   - `react` of a step, see `react.ts`; `ahead` and `aside` of a step, lists of tools that run before and after its
+ *     own for their effect;
  *   - `spec.result: last` of a loop;
  *   - `spec.when`, `spec.aside`, `spec.rows` of a tool, and `result` of a rule.
  * Compiled again, it is the same playbook but for the lines of its steps.
@@ -45,8 +46,13 @@ export function printPlaybook(playbook: Playbook): string {
 
 function stepOf(step: Step, dialect: Playbook['dialect']): JsonObject {
   const { name, description, pipeline, loop, admit, maxAttempts, outputSelect } = step
-  const tasks = step.tasks.map((task, i) => taskOf(task, i, dialect))
-  const first = !pipeline && step.tasks[0]?.aside === undefined ? tasks.shift() : undefined
+  const first = pipeline ? 0 : step.tasks.findIndex((task) => task.aside === undefined)
+  const at = Math.max(0, first)
+  const behind = pipeline ? step.tasks.length : first + 1
+  const main = step.tasks.slice(at, behind).map((task, i) => taskOf(task, `task_${i}`, dialect))
+  const beside = (tasks: Task[]) => tasks.map((task) => withoutAside(taskOf(task, undefined, dialect)))
+  const ahead = beside(step.tasks.slice(0, at))
+  const aside = beside(step.tasks.slice(behind))
   const spec = {
     ...(maxAttempts === undefined ? {} : { max_attempts: maxAttempts }),
     ...(admit.length === 0 ? {} : { policy: { admit: { rules: admit.map(admitOf) } } }),
@@ -56,8 +62,9 @@ function stepOf(step: Step, dialect: Playbook['dialect']): JsonObject {
     ...(description === undefined ? {} : { desc: description }),
     ...some('input', step.input),
     ...(loop === undefined ? {} : { loop: loopOf(loop, step.loopResult, dialect) }),
-    ...(pipeline ? { tool: tasks } : first === undefined ? {} : { tool: first }),
-    ...(pipeline || tasks.length === 0 ? {} : { aside: tasks.map(withoutAside) }),
+    ...(ahead.length === 0 ? {} : { ahead }),
+    ...(pipeline ? { tool: main } : main[0] === undefined ? {} : { tool: main[0] }),
+    ...(aside.length === 0 ? {} : { aside }),
     ...some('set', step.set),
     ...reactOf(step),
     ...nextOf(step.next),
@@ -66,7 +73,8 @@ function stepOf(step: Step, dialect: Playbook['dialect']): JsonObject {
   }
 }
 
-function taskOf(task: Task, i: number, dialect: Playbook['dialect']): JsonObject {
+/** A tool, with its name unless that is what it would be called without one. */
+function taskOf(task: Task, unnamed: string | undefined, dialect: Playbook['dialect']): JsonObject {
   const { label, kind, config, input, set, rules, effect, probe, when, aside, rows } = task
   const rowsByKind = dialect === 'seed' && (kind === 'postgres' || kind === 'duckdb')
   const spec: JsonObject = {
@@ -76,7 +84,7 @@ function taskOf(task: Task, i: number, dialect: Playbook['dialect']): JsonObject
     ...(rules.length === 0 ? {} : { policy: { rules: rules.map(ruleOf) } }),
   }
   return {
-    ...(label === `task_${i}` ? {} : { name: label }),
+    ...(label === unnamed ? {} : { name: label }),
     kind,
     ...config,
     ...some('input', input),
@@ -89,7 +97,7 @@ function taskOf(task: Task, i: number, dialect: Playbook['dialect']): JsonObject
 
 /** It has one label, whatever it is called. */
 function probeOf(probe: Task, dialect: Playbook['dialect']): JsonObject {
-  const { name: _name, ...written } = taskOf(probe, 0, dialect)
+  const { name: _name, ...written } = taskOf(probe, undefined, dialect)
   return written
 }
 

@@ -16,14 +16,14 @@ export interface SinkAbout {
   faults: Faults
 }
 
-const MODES: Record<string, Write['mode']> = {
-  insert: 'append',
-  append: 'append',
-  replace: 'replace',
-  overwrite: 'replace',
-  upsert: 'upsert',
-  merge: 'upsert',
-}
+const MODES = new Map<string, Write['mode']>([
+  ['insert', 'append'],
+  ['append', 'append'],
+  ['replace', 'replace'],
+  ['overwrite', 'replace'],
+  ['upsert', 'upsert'],
+  ['merge', 'upsert'],
+])
 
 /** Fields of a sink that say what is written where; others are the tool's own. */
 const SINK_KEYS = [
@@ -164,12 +164,12 @@ function readWrite(
 ): (Write & { data: Json; some: Json | undefined }) | undefined {
   const { faults, step, names } = about
   const table = text(fields.table, [...path, 'table'], faults)
-  const mode = MODES[String(fields.mode ?? 'append').toLowerCase()]
+  const mode = MODES.get(String(fields.mode ?? 'append').toLowerCase())
   if (mode === undefined) {
     faults.fault(
       [...path, 'mode'],
       `mode is ${JSON.stringify(fields.mode)}; insert, append, upsert or replace was expected`,
-      nearest(String(fields.mode), Object.keys(MODES))[0],
+      nearest(String(fields.mode), MODES.keys())[0],
     )
   }
   const key = keysOf(fields.key ?? fields.keys)

@@ -28,6 +28,7 @@ export const STEP_KEYS: readonly string[] = [
   'case',
   'sink',
   'react',
+  'ahead',
   'aside',
 ]
 /** Actions of a case that mean nothing outside of one. */
@@ -58,7 +59,7 @@ export function readStep(
   }
   warnUnknownKeys(written, [...STEP_KEYS, ...ACTIONS], path, { faults, nearest })
   const value = unfoldKinds(written, path, faults)
-  const { tasks, pipeline } = readTasks({ tool: value.tool, aside: value.aside }, path, {
+  const { tasks, pipeline } = readTasks({ tool: value.tool, ahead: value.ahead, aside: value.aside }, path, {
     ...about,
     step: name,
   })

@@ -42,18 +42,18 @@ export interface TasksAbout {
 }
 
 /**
- * `tool` as one mapping, or as a list of `{name, kind, …}` or `{label: {kind, …}}`; `aside` are tools that run
- * after it for their effect. A tool's own `sink` is a task behind it.
+ * `tool` as one mapping, or as a list of `{name, kind, …}` or `{label: {kind, …}}`; `ahead` and `aside` are tools
+ * that run before and after it for their effect. A tool's own `sink` is a task behind it.
  */
 export function readTasks(
-  written: { tool: Json | undefined; aside: Json | undefined },
+  written: { tool: Json | undefined; ahead: Json | undefined; aside: Json | undefined },
   path: Path,
   about: TasksAbout,
 ): { tasks: Task[]; pipeline: boolean } {
-  const { tool, aside } = written
+  const { tool, ahead, aside } = written
   const place = [...path, 'tool']
   const pipeline = Array.isArray(tool)
-  const tasks = listOf(tool).flatMap((item, i) => {
+  const main = listOf(tool).flatMap((item, i) => {
     const at = pipeline ? [...place, i] : place
     const task = readTask(pipeline ? unwrapLabel(item) : { value: item }, i, at, about)
     if (task === undefined) return []
@@ -63,10 +63,12 @@ export function readTasks(
     }
     return [task, ...sinksOf(item, task, at, about)]
   })
-  for (const [i, item] of listOf(aside).entries()) {
-    const task = readTask({ value: item }, tasks.length, [...path, 'aside', i], about)
-    if (task !== undefined) tasks.push({ ...task, aside: true })
-  }
+  const beside = (key: 'ahead' | 'aside', value: Json | undefined) =>
+    listOf(value).flatMap((item, i) => {
+      const task = readTask({ value: item }, i, [...path, key, i], about)
+      return task === undefined ? [] : [{ ...task, aside: true as const }]
+    })
+  const tasks = [...beside('ahead', ahead), ...main, ...beside('aside', aside)]
   nameSinks(tasks)
   if (pipeline || tasks.length > 1) refuseTwins(tasks, place, about.faults)
   return { tasks, pipeline }
