@@ -2,6 +2,7 @@ import type { JsonObject } from '../schemas/json.ts'
 import type { Playbook } from '../schemas/playbook.ts'
 import type { ToolDescription } from '../schemas/tool-description.ts'
 import { checkArcs } from './check-arcs.ts'
+import { checkQuotes } from './check-quotes.ts'
 import { checkShape } from './check-shape.ts'
 import { checkSets, checkTemplates } from './check-templates.ts'
 import { checkTools } from './check-tools.ts'
@@ -18,6 +19,7 @@ export function checkPlaybook(
   about: { tools: readonly ToolDescription[]; faults: Faults },
 ): void {
   const { tools, faults } = about
+  checkQuotes(root, faults)
   checkShape(root, faults)
   checkTools(root, tools, faults)
   checkArcs(playbook, faults)

@@ -1,6 +1,7 @@
-import { isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
-import { makeError } from '../errors.ts'
+import { isMap, isScalar, type Node, parseDocument } from 'yaml'
+import { isNoetlError, makeError } from '../errors.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { quotesHint } from './check-quotes.ts'
 import type { Path, Places } from './faults.ts'
 import { offsetInSource } from './scalar-place.ts'
 
@@ -17,7 +18,7 @@ const MAX_ERRORS = 10
 
 /** Reads YAML text; throws NOETL_ERR_PLAYBOOK_YAML with line and column. */
 export function readDocument(text: string): ReadDocument {
-  const lineCounter = new LineCounter()
+  const at = placesIn(text)
   const refuse = (errors: { line: number; column: number; message: string }[]) => {
     const first = errors[0]!
     return makeError(
@@ -31,31 +32,27 @@ export function readDocument(text: string): ReadDocument {
   const refuseAll = (message: string) => refuse([{ line: 1, column: 1, message }])
   const nul = text.indexOf('\0')
   if (nul >= 0) {
-    const line = text.slice(0, nul).split('\n').length
-    const column = nul - text.lastIndexOf('\n', nul)
-    throw refuse([{ line, column, message: 'there is a NUL character, which text cannot hold' }])
+    throw refuse([{ ...at(nul), message: 'there is a NUL character, which text cannot hold' }])
   }
   let document: ReturnType<typeof parseDocument>
   let root: unknown
   try {
-    document = parseDocument(text, { lineCounter, intAsBigInt: true, merge: true, prettyErrors: false })
+    document = parseDocument(text, { intAsBigInt: true, merge: true, prettyErrors: false, logLevel: 'error' })
     const errors = document.errors.slice(0, MAX_ERRORS).map((error) => {
-      const { line, col } = lineCounter.linePos(error.pos[0])
-      return { line, column: col, message: error.message }
+      const place = at(error.pos[0])
+      return { ...place, message: `${error.message}${quotesHint(text.split('\n', place.line).at(-1))}` }
     })
     if (errors.length > 0) throw refuse(errors)
     root = plain(document.toJS({ maxAliasCount: MAX_ALIASES }))
   } catch (error) {
-    if (error instanceof RangeError)
-      throw refuseAll(`it is nested more than ${MAX_DEPTH} levels deep, or without an end`)
-    if (error instanceof ReferenceError) throw refuseAll(error.message)
-    throw error
+    if (isNoetlError(error)) throw error
+    // The reader throws plain errors for aliases without an anchor, too many of them, and merges of no mapping.
+    const deep = error instanceof RangeError
+    throw refuseAll(
+      deep ? `it is nested more than ${MAX_DEPTH} levels deep, or without an end` : (error as Error).message,
+    )
   }
   if (!isObject(root)) throw refuseAll('a mapping (key: value) was expected at the top')
-  const at = (offset: number) => {
-    const { line, col } = lineCounter.linePos(offset)
-    return { line, column: col }
-  }
   const placeOf = (path: Path) => {
     for (let length = path.length; length >= 0; length--) {
       const node = nodeAt(document.contents, path.slice(0, length))
@@ -70,6 +67,21 @@ export function readDocument(text: string): ReadDocument {
       const node = document.getIn(path, true)
       return isScalar(node) && node.range ? at(offsetInSource(text, node, offset)) : placeOf(path)
     },
+  }
+}
+
+/** Gives line and column, from 1, of an offset. The reader's own count misses lines of texts that it cannot read. */
+function placesIn(text: string): (offset: number) => { line: number; column: number } {
+  const starts = [0]
+  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1)) starts.push(end + 1)
+  return (offset) => {
+    let [low, high] = [0, starts.length - 1]
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if (starts[middle]! <= offset) low = middle
+      else high = middle - 1
+    }
+    return { line: low + 1, column: offset - starts[low]! + 1 }
   }
 }
 

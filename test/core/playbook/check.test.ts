@@ -431,6 +431,23 @@ finds(
   {},
 )
 
+finds(
+  'templates: without quotes they are none',
+  steps(
+    '- step: start\n  tool: {kind: noop, result: {{ start.x }} }\n  loop:\n    in: {{ start }}\n    iterator: x\n',
+  ),
+  {
+    faults: [
+      'a template must stand in quotes; without them YAML reads a mapping -> "{{ start.x }}"',
+      /in quotes.* -> "\{\{ start \}\}"/,
+    ],
+  },
+)
+t.test('templates: without quotes where YAML cannot go on they are guessed', async (t) => {
+  const { faults } = check(steps('- step: start\n  next: {arcs: []}\n  desc: {{ a }} and {{ b }}\n'))
+  t.match(faults, [{ line: 5, message: /\(a template must stand in quotes\)$/ }])
+})
+
 // Sets, retries, loops, keys.
 
 finds(
