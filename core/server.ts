@@ -18,6 +18,7 @@ import { makeIdSource } from './store/ids.ts'
 import { checkSchema } from './store/migrate.ts'
 import { openPools, type Pools, waitForStore } from './store/pools.ts'
 import type { Waiting } from './store/queue.ts'
+import { makeStore } from './store/store.ts'
 import { kindsOfWorkers } from './store/workers.ts'
 import type { Effect } from './tools/define.ts'
 import { describeOnce } from './tools/describe.ts'
@@ -81,7 +82,7 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
     allRoutes(app, parts, version)
     await listen(app, config)
     parts.url = config.publicUrl ?? urlOf(app)
-    followExhausted({ bus, pools, log })
+    followExhausted({ bus, store: parts.store, log })
     const upkeep = startUpkeep(
       [
         rescueDuty(parts),
@@ -89,7 +90,7 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
         announceDuty({ ...parts, afterSeconds: config.reannounceSeconds }),
         stalledDuty(parts),
         childrenDuty(parts),
-        streamDuty({ bus, pools, places: PLACES }),
+        streamDuty({ bus, store: parts.store, places: PLACES }),
         consumersDuty({ bus, places: PLACES, log }),
       ],
       log,
@@ -114,7 +115,8 @@ async function makeParts(
     `SELECT nextval('noetl.server_number') AS server`,
   )
   const newId = makeIdSource({ server: Number(rows[0]!.server) })
-  const plans = makePlans(pools.durable)
+  const store = makeStore(pools)
+  const plans = makePlans(store)
   const manifests = await discoverPlugins({ names: config.plugins })
   const installed = kindsOf(manifests)
   const tools = describeOnce({
@@ -146,7 +148,7 @@ async function makeParts(
   const effects = new Map<string, Effect>()
   for (const tool of await tools()) effects.set(tool.kind, tool.effect)
   const engine = makeEngine({
-    pools,
+    store,
     plans,
     newId,
     log,
@@ -155,9 +157,9 @@ async function makeParts(
     onChildren: (parent, begun) => children.begin(parent, begun),
     onEnded: (executionId, parentId) => children.ended(executionId, parentId),
   })
-  const children = makeChildren({ pools, plans, engine, log })
+  const children = makeChildren({ store, plans, engine, log })
   const claims = makeClaims({
-    pools,
+    store,
     plans,
     newId,
     leaseSeconds: config.leaseSeconds,
@@ -168,11 +170,12 @@ async function makeParts(
     config,
     log,
     pools,
+    store,
     bus,
     engine,
     claims,
     children,
-    letters: makeLetters({ pools, engine, newId, announce }),
+    letters: makeLetters({ store, engine, newId, announce }),
     plans,
     newId: () => newId(),
     announce,

@@ -1,10 +1,7 @@
 import type { Logger } from 'pino'
 import { isNoetlError, makeError } from '../errors.ts'
 import type { CallError, Child } from '../schemas/command.ts'
-import { getCatalogEntry } from '../store/catalog.ts'
-import { loadExecution } from '../store/executions.ts'
-import type { Pools } from '../store/pools.ts'
-import { loadEvents } from '../store/values.ts'
+import type { Store } from '../store/store.ts'
 import type { Wait } from '../store/waits.ts'
 import type { Engine } from './engine.ts'
 import type { Plan } from './plan.ts'
@@ -31,8 +28,8 @@ export interface Children {
 /** Executions that wait for each other in a row, at most. */
 const MAX_DEPTH = 50
 
-export function makeChildren(parts: { pools: Pools; plans: Plans; engine: Engine; log: Logger }): Children {
-  const { pools, plans, engine, log } = parts
+export function makeChildren(parts: { store: Store; plans: Plans; engine: Engine; log: Logger }): Children {
+  const { store, plans, engine, log } = parts
 
   async function start(
     parent: { executionId: string; depth: number },
@@ -60,12 +57,12 @@ export function makeChildren(parts: { pools: Pools; plans: Plans; engine: Engine
       return
     }
     // Cancelled in between: those who cancelled it did not see this child yet.
-    const row = await loadExecution(pools.durable, parent.executionId)
+    const row = await store.loadExecution(parent.executionId)
     if (row?.status === 'CANCELLED') await engine.cancel(id, `execution ${parent.executionId} was cancelled`)
   }
 
   async function planOf(child: Child): Promise<Plan> {
-    const entry = await getCatalogEntry(pools.durable, {
+    const entry = await store.getCatalogEntry({
       path: child.path,
       ...(child.version === null ? {} : { version: child.version }),
     })
@@ -113,9 +110,9 @@ export function makeChildren(parts: { pools: Pools; plans: Plans; engine: Engine
     async look(wait) {
       if (wait.late) return giveUp(wait)
       if (wait.status === null) {
-        const [event] = await loadEvents(pools.durable, wait.execution_id, [wait.event_id])
+        const [event] = await store.loadEvents(wait.execution_id, [wait.event_id])
         const child = event?.context?.child as unknown as Child | undefined
-        const parent = await loadExecution(pools.durable, wait.execution_id)
+        const parent = await store.loadExecution(wait.execution_id)
         if (child === undefined || parent === undefined) return
         const about = { executionId: wait.execution_id, depth: parent.state.depth ?? 0 }
         return start(about, wait.child_execution_id, child)

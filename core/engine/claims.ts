@@ -4,11 +4,8 @@ import { makeError, type NoetlError } from '../errors.ts'
 import type { CallError, Child, CommandContext, LeasedCommand, Resume } from '../schemas/command.ts'
 import type { Value } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
-import { loadExecution } from '../store/executions.ts'
-import type { Pools } from '../store/pools.ts'
-import { type Claim, type Claimed, claimCommands, lookAtCommands, readCommand } from '../store/queue.ts'
-import { loadWhole } from '../store/results.ts'
-import { loadEvents, loadResults } from '../store/values.ts'
+import type { Claim, Claimed } from '../store/queue.ts'
+import type { Store } from '../store/store.ts'
 import type { Issue } from './enter.ts'
 import { type Known, type Recorded, setOf } from './known.ts'
 import type { Plan, StepPlan } from './plan.ts'
@@ -31,23 +28,23 @@ export interface Claims {
 const LISTS_KEPT = 100
 
 export function makeClaims(parts: {
-  pools: Pools
+  store: Store
   plans: Plans
   newId(): string
   leaseSeconds: number
   glimpse(executionId: string): Known | undefined
 }): Claims {
-  const { pools, plans, leaseSeconds } = parts
+  const { store, plans, leaseSeconds } = parts
   const lists = new Map<string, Json[]>()
 
   const batcher = makeBatcher<Claim, LeasedCommand>({
     maxItems: 200,
     concurrency: 2,
     async run(claims) {
-      const claimed = await claimCommands(pools.relaxed, claims, leaseSeconds)
+      const claimed = await store.claimCommands(claims, leaseSeconds)
       const byToken = new Map(claimed.map((row) => [row.lease_token, row]))
       const missing = claims.filter((claim) => !byToken.has(claim.token.toLowerCase()))
-      const looks = missing.length === 0 ? [] : await lookAtCommands(pools.relaxed, missing)
+      const looks = missing.length === 0 ? [] : await store.lookAtCommands(missing)
       return Promise.all(
         claims.map(async (claim) => {
           const row = byToken.get(claim.token.toLowerCase())
@@ -113,7 +110,7 @@ export function makeClaims(parts: {
 
   /** Result of the wanted step of an execution that has ended, or why there is none. */
   async function outcomeOf(id: string, child: Child): Promise<{ result: Json; error: CallError | null }> {
-    const ended = await loadExecution(pools.durable, id)
+    const ended = await store.loadExecution(id)
     if (ended === undefined || ended.status !== 'COMPLETED') {
       const why =
         ended === undefined
@@ -133,13 +130,13 @@ export function makeClaims(parts: {
     if (child.return_step === null) {
       return { result: { status: ended.status, execution_id: id, path: child.path }, error: null }
     }
-    const [found] = await loadResults(pools.durable, id, [child.return_step])
+    const [found] = await store.loadResults(id, [child.return_step])
     if (found === undefined) return { result: null, error: null }
     return { result: found.aside ? await whole(id, found.event_id) : found.result, error: null }
   }
 
   async function whole(executionId: string, eventId: string): Promise<Json> {
-    const value = await loadWhole(pools.durable, executionId, eventId)
+    const value = await store.loadWhole(executionId, eventId)
     if (value === undefined) throw makeError('NOETL_ERR_RESULT_NOT_FOUND', [eventId])
     return value
   }
@@ -214,7 +211,7 @@ export function makeClaims(parts: {
         missing.push(step)
     }
     if (missing.length > 0) {
-      for (const found of await loadResults(pools.durable, row.execution_id, missing, row.queue_id)) {
+      for (const found of await store.loadResults(row.execution_id, missing, row.queue_id)) {
         results.set(found.step, found)
       }
     }
@@ -241,7 +238,7 @@ export function makeClaims(parts: {
   ): Promise<{ context: JsonObject | null; result: Json; aside: boolean }> {
     const there = parts.glimpse(executionId)?.events.get(eventId)
     if (there !== undefined) return there
-    const [event] = await loadEvents(pools.durable, executionId, [eventId])
+    const [event] = await store.loadEvents(executionId, [eventId])
     if (event === undefined) {
       throw makeError('NOETL_ERR_INTERNAL', [`event ${eventId} of execution ${executionId} is gone`])
     }
@@ -261,7 +258,7 @@ export function makeClaims(parts: {
       }
     },
     async look(commandId) {
-      const row = await readCommand(pools.durable, commandId)
+      const row = await store.readCommand(commandId)
       return row === undefined ? undefined : lease(row, { token: '' })
     },
   }

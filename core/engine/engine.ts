@@ -6,12 +6,9 @@ import type { CallError } from '../schemas/command.ts'
 import type { Status } from '../schemas/execution.ts'
 import type { JsonObject } from '../schemas/json.ts'
 import type { Effect } from '../schemas/playbook.ts'
-import { commitTransitions, type Settle, type Transition } from '../store/commit.ts'
-import { loadExecution } from '../store/executions.ts'
-import { isTransient, type Pools } from '../store/pools.ts'
-import { tellLate, wasRecorded } from '../store/reports.ts'
-import { loadWhole } from '../store/results.ts'
-import { loadEvents, loadIterations, loadResults } from '../store/values.ts'
+import type { Settle, Transition } from '../store/commit.ts'
+import { isTransient } from '../store/pools.ts'
+import type { Store } from '../store/store.ts'
 import { type Decision, decide, type Input, nothingYet, type Report } from './decide.ts'
 import { type Known, learn, NotLoaded } from './known.ts'
 import type { Plan } from './plan.ts'
@@ -90,7 +87,7 @@ type Answer =
 const KEPT = 2000
 
 export function makeEngine(parts: {
-  pools: Pools
+  store: Store
   plans: Plans
   newId(after?: string): string
   log: Logger
@@ -104,7 +101,7 @@ export function makeEngine(parts: {
   /** An execution that another started has ended. */
   onEnded(executionId: string, parentExecutionId: string): void
 }): Engine {
-  const { pools, plans, newId, log, effectOf } = parts
+  const { store, plans, newId, log, effectOf } = parts
   const inboxes = new Map<string, Waiting[]>()
   const memory = new Map<string, { known: Known; catalogId: string }>()
 
@@ -119,7 +116,7 @@ export function makeEngine(parts: {
   ): Promise<('written' | { held: Set<string> } | Error)[]> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const { written, held } = await commitTransitions(pools.durable, transitions)
+        const { written, held } = await store.commitTransitions(transitions)
         return transitions.map((t) => (written.has(t.execution_id) ? 'written' : { held }))
       } catch (error) {
         const code = (error as { code?: string }).code ?? ''
@@ -272,30 +269,30 @@ export function makeEngine(parts: {
   async function load(known: Known, what: NotLoaded['what']): Promise<void> {
     const { executionId } = known
     if (what === 'workload') {
-      const [event] = await loadEvents(pools.durable, executionId, [executionId])
+      const [event] = await store.loadEvents(executionId, [executionId])
       known.workload = (event?.context?.workload ?? {}) as JsonObject
     } else if ('step' in what) {
-      const [found] = await loadResults(pools.durable, executionId, [what.step])
+      const [found] = await store.loadResults(executionId, [what.step])
       known.results.set(what.step, found === undefined ? null : found)
     } else if ('event' in what) {
-      const [event] = await loadEvents(pools.durable, executionId, [what.event])
+      const [event] = await store.loadEvents(executionId, [what.event])
       if (event === undefined) {
         throw makeError('NOETL_ERR_INTERNAL', [`event ${what.event} of execution ${executionId} is gone`])
       }
       known.events.set(what.event, event)
     } else if ('whole' in what) {
-      const whole = await loadWhole(pools.durable, executionId, what.whole)
+      const whole = await store.loadWhole(executionId, what.whole)
       if (whole === undefined) throw makeError('NOETL_ERR_RESULT_NOT_FOUND', [what.whole])
       known.wholes.set(what.whole, whole)
     } else {
-      known.iterations.set(what.run, await loadIterations(pools.durable, executionId, what.run))
+      known.iterations.set(what.run, await store.loadIterations(executionId, what.run))
     }
   }
 
   async function recall(executionId: string): Promise<{ known: Known; plan: Plan }> {
     const there = memory.get(executionId)
     if (there !== undefined) return { known: there.known, plan: await plans.byId(there.catalogId) }
-    const row = await loadExecution(pools.durable, executionId)
+    const row = await store.loadExecution(executionId)
     if (row === undefined) throw makeError('NOETL_ERR_EXECUTION_NOT_FOUND', [executionId])
     const plan = await plans.byId(row.catalog_id)
     const known: Known = {
@@ -364,12 +361,12 @@ export function makeEngine(parts: {
         }
       }
       const execution_status = answer.status
-      const recorded = await wasRecorded(pools.durable, executionId, report)
+      const recorded = await store.wasRecorded(executionId, report)
       if (recorded !== undefined)
         return { status: 'duplicate', event_id: recorded, commands_generated: 0, execution_status }
       const { command_id, worker_id, attempt } = report
       const event_id = newId()
-      await tellLate(pools.durable, {
+      await store.tellLate({
         execution_id: executionId,
         event_id,
         node_name: report.step,

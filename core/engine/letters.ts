@@ -2,15 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { makeError } from '../errors.ts'
 import { makeCallError } from '../schemas/command.ts'
 import type { Json } from '../schemas/json.ts'
-import {
-  type Letter,
-  type LetterFilter,
-  listLetters,
-  retryLetters,
-  seizeLetter,
-} from '../store/dead-letters.ts'
-import type { Pools } from '../store/pools.ts'
+import type { Letter, LetterFilter } from '../store/dead-letters.ts'
 import type { Waiting } from '../store/queue.ts'
+import type { Store } from '../store/store.ts'
 import type { Engine } from './engine.ts'
 
 /** How a person settles a command that waits: `done` with a result, or given up for a reason. */
@@ -26,14 +20,14 @@ export interface Letters {
 }
 
 export function makeLetters(parts: {
-  pools: Pools
+  store: Store
   engine: Engine
   newId(): string
   announce(commands: Waiting[], again: boolean): void
 }): Letters {
-  const { pools, engine } = parts
+  const { store, engine } = parts
   return {
-    list: (filter, limit) => listLetters(pools.durable, filter, limit),
+    list: (filter, limit) => store.listLetters(filter, limit),
 
     async retry(letters) {
       const wanted = letters.map(({ execution_id, letter_id }) => ({
@@ -41,7 +35,7 @@ export function makeLetters(parts: {
         letter_id,
         event_id: parts.newId(),
       }))
-      const queued = await retryLetters(pools.durable, wanted)
+      const queued = await store.retryLetters(wanted)
       parts.announce(queued, true)
       const back = new Set(queued.map((command) => command.queue_id))
       return letters.filter((letter) => back.has(letter.queue_id)).map((letter) => letter.letter_id)
@@ -51,7 +45,7 @@ export function makeLetters(parts: {
       const { execution_id, letter_id, queue_id, step } = letter
       const token = randomUUID()
       const status = resolution.as === 'done' ? 'resolved' : 'dropped'
-      if (!(await seizeLetter(pools.durable, { execution_id, letter_id, token, by, status }))) {
+      if (!(await store.seizeLetter({ execution_id, letter_id, token, by, status }))) {
         throw makeError('NOETL_ERR_LETTER_NOT_FOUND', [letter_id])
       }
       const meta = { duration_ms: 0, calls: 0, facets: {} }

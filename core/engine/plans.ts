@@ -1,7 +1,6 @@
-import type pg from 'pg'
 import { makeError } from '../errors.ts'
 import { compilePlaybook } from '../playbook/compile.ts'
-import { getCatalogEntry } from '../store/catalog.ts'
+import type { Store } from '../store/store.ts'
 import { makePlan, type Plan } from './plan.ts'
 
 /** Playbooks made ready, by catalog id: an entry never changes, so a plan is made once. */
@@ -12,13 +11,13 @@ export interface Plans {
 
 const KEPT = 1000
 
-export function makePlans(pool: pg.Pool): Plans {
+export function makePlans(store: Pick<Store, 'getCatalogEntry'>): Plans {
   const plans = new Map<string, Promise<Plan>>()
   return {
     byId(catalogId) {
       let plan = plans.get(catalogId)
       if (plan === undefined) {
-        plan = loadPlan(pool, catalogId)
+        plan = loadPlan(store, catalogId)
         plan.catch(() => plans.delete(catalogId))
         if (plans.size >= KEPT) plans.delete(plans.keys().next().value!)
         plans.set(catalogId, plan)
@@ -28,8 +27,8 @@ export function makePlans(pool: pg.Pool): Plans {
   }
 }
 
-async function loadPlan(pool: pg.Pool, catalogId: string): Promise<Plan> {
-  const entry = await getCatalogEntry(pool, { catalogId })
+async function loadPlan(store: Pick<Store, 'getCatalogEntry'>, catalogId: string): Promise<Plan> {
+  const entry = await store.getCatalogEntry({ catalogId })
   if (entry === undefined) throw makeError('NOETL_ERR_PLAYBOOK_NOT_FOUND', [`catalog id ${catalogId}`, ''])
   const { playbook } = compilePlaybook(entry.content)
   return makePlan(playbook, { catalogId, path: entry.path, version: entry.version })

@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox'
 import { isNoetlError, makeError } from '../errors.ts'
 import type { LeasedCommand } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
-import { findCommand, releaseLeases, renewLeases } from '../store/queue.ts'
+import { findCommand } from '../store/queue.ts'
 import type { Parts } from './parts.ts'
 import { Id, idText, Name } from './shapes.ts'
 
@@ -39,7 +39,7 @@ export function leaseRoutes(app: FastifyInstance, parts: Parts, prefix: string):
     { schema: { body: Leases, summary: 'Prolongs leases; names those that still hold' } },
     async (request) => {
       const leases = request.body.leases.map(stored)
-      const renewed = await renewLeases(parts.pools.relaxed, leases, parts.config.leaseSeconds)
+      const renewed = await parts.store.renewLeases(leases, parts.config.leaseSeconds)
       return { renewed: [...renewed], lease_seconds: parts.config.leaseSeconds }
     },
   )
@@ -49,7 +49,7 @@ export function leaseRoutes(app: FastifyInstance, parts: Parts, prefix: string):
     { schema: { body: Leases, summary: 'Hands leases back; their attempts are not counted' } },
     async (request) => {
       const leases = request.body.leases.map((lease) => ({ ...stored(lease), event_id: parts.newId() }))
-      const released = await releaseLeases(parts.pools.durable, leases)
+      const released = await parts.store.releaseLeases(leases)
       parts.announce(released, true)
       return { released: released.map((command) => command.queue_id) }
     },

@@ -4,20 +4,24 @@ import type { Config } from '../config.ts'
 import type { Children } from '../engine/children.ts'
 import type { Claims } from '../engine/claims.ts'
 import type { Engine } from '../engine/engine.ts'
+import type { Letters } from '../engine/letters.ts'
 import type { Plans } from '../engine/plans.ts'
 import type { ToolDescription } from '../schemas/tool-description.ts'
 import type { Pools } from '../store/pools.ts'
 import type { Waiting } from '../store/queue.ts'
+import type { Store } from '../store/store.ts'
 
 /** What routes call: one engine function each, or one query. */
 export interface Parts {
   config: Config
   log: Logger
   pools: Pools
+  store: Store
   bus: Bus
   engine: Engine
   claims: Claims
   children: Children
+  letters: Letters
   plans: Plans
   newId(): string
   announce(commands: Waiting[], again?: boolean): void

@@ -1,11 +1,11 @@
 import { publish } from '../channels.ts'
-import type { Pools } from '../store/pools.ts'
-import { takeUnclaimed, type Waiting } from '../store/queue.ts'
+import type { Waiting } from '../store/queue.ts'
+import type { Store } from '../store/store.ts'
 import type { Duty } from './upkeep.ts'
 
 /** Announces again what no one claimed: its notification may have been lost. */
 export function announceDuty(parts: {
-  pools: Pools
+  store: Store
   afterSeconds: number
   announce(commands: Waiting[], again: boolean): void
 }): Duty {
@@ -13,7 +13,7 @@ export function announceDuty(parts: {
     name: 'announce',
     everySeconds: Math.min(1, parts.afterSeconds),
     async run() {
-      const unclaimed = await takeUnclaimed(parts.pools.relaxed, {
+      const unclaimed = await parts.store.takeUnclaimed({
         afterSeconds: parts.afterSeconds,
         limit: 1000,
       })

@@ -3,8 +3,7 @@ import type { Bus } from '../bus/bus.ts'
 import type { ConsumerState } from '../bus/consumers.ts'
 import { durableOf, type Place } from '../bus/streams.ts'
 import { publish } from '../channels.ts'
-import type { Pools } from '../store/pools.ts'
-import { makeDue } from '../store/queue.ts'
+import type { Store } from '../store/store.ts'
 import type { Duty } from './upkeep.ts'
 
 /** Looks in a row at which a consumer with work and takers has delivered nothing. */
@@ -49,10 +48,10 @@ export function consumersDuty(parts: {
 }
 
 /** Announces again what was delivered as often as it may be, if its command waits still. */
-export function followExhausted(parts: { bus: Bus; pools: Pools; log: Logger }): void {
+export function followExhausted(parts: { bus: Bus; store: Store; log: Logger }): void {
   parts.bus.onExhausted(({ execution_id, queue_id }) => {
-    makeDue(parts.pools.relaxed, [{ execution_id, queue_id }]).catch((err) =>
-      parts.log.debug({ err }, 'a command could not be made due; upkeep announces it later'),
-    )
+    parts.store
+      .makeDue([{ execution_id, queue_id }])
+      .catch((err) => parts.log.debug({ err }, 'a command could not be made due; upkeep announces it later'))
   })
 }

@@ -1,8 +1,8 @@
 import { publish } from '../channels.ts'
 import { callError } from '../engine/problem.ts'
 import { makeError } from '../errors.ts'
-import { findLost, fingerprintOf, type Lost, type NewLetter, parkLost } from '../store/dead-letters.ts'
-import type { Pools } from '../store/pools.ts'
+import { fingerprintOf, type Lost, type NewLetter } from '../store/dead-letters.ts'
+import type { Store } from '../store/store.ts'
 import type { Duty } from './upkeep.ts'
 
 /**
@@ -10,17 +10,14 @@ import type { Duty } from './upkeep.ts'
  * not heard of again, and those whose worker died in the midst of what is not safe to repeat. Their execution
  * stands where it stood, until a person says how it goes on.
  */
-export function giveUpDuty(parts: { pools: Pools; newId(): string }): Duty {
+export function giveUpDuty(parts: { store: Store; newId(): string }): Duty {
   return {
     name: 'give-up',
     everySeconds: 1,
     async run() {
-      const lost = await findLost(parts.pools.durable, 100)
+      const lost = await parts.store.findLost(100)
       if (lost.length === 0) return
-      const parked = await parkLost(
-        parts.pools.durable,
-        lost.map((command) => letterOf(command, parts.newId())),
-      )
+      const parked = await parts.store.parkLost(lost.map((command) => letterOf(command, parts.newId())))
       publish('noetl:upkeep', { what: 'parked', count: parked.length })
     },
   }

@@ -10,6 +10,7 @@ import { addCatalogEntry } from '../../../core/store/catalog.ts'
 import { loadExecution } from '../../../core/store/executions.ts'
 import { makeIdSource } from '../../../core/store/ids.ts'
 import { openPools } from '../../../core/store/pools.ts'
+import { makeStore } from '../../../core/store/store.ts'
 import { childrenDuty } from '../../../core/upkeep/children.ts'
 import { testDatabase } from '../../support/postgres.ts'
 import { until } from '../../support/wait.ts'
@@ -17,14 +18,15 @@ import { until } from '../../support/wait.ts'
 const { url } = await testDatabase(t)
 const pools = openPools({ url, maxConnections: 6, onError: () => {} })
 t.teardown(() => pools.close())
+const store = makeStore(pools)
 const newId = makeIdSource({ server: 7 })
 const log = pino({ level: 'silent' })
 
 /** A server's engine that dies before it has started a child, or told a parent: its hooks do nothing. */
 function forgetfulServer() {
-  const plans = makePlans(pools.durable)
+  const plans = makePlans(store)
   const engine = makeEngine({
-    pools,
+    store,
     plans,
     newId,
     log,
@@ -33,9 +35,9 @@ function forgetfulServer() {
     onChildren: () => {},
     onEnded: () => {},
   })
-  const claims = makeClaims({ pools, plans, newId, leaseSeconds: 15, glimpse: engine.glimpse })
-  const children = makeChildren({ pools, plans, engine, log })
-  return { plans, engine, claims, duty: childrenDuty({ pools, children }) }
+  const claims = makeClaims({ store, plans, newId, leaseSeconds: 15, glimpse: engine.glimpse })
+  const children = makeChildren({ store, plans, engine, log })
+  return { plans, engine, claims, duty: childrenDuty({ store, children }) }
 }
 
 const { plans, engine, claims, duty } = forgetfulServer()
