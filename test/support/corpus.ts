@@ -62,6 +62,11 @@ const EXPECTED = [
   'refused',
 ]
 
+/** A playbook's text with a path: cases leave it out where nothing turns on it. */
+export function withPath(text: string, path: string): string {
+  return /^metadata:/m.test(text) ? text : `metadata: {path: ${JSON.stringify(path)}}\n${text}`
+}
+
 export const CORPUS = new URL('../fixtures/corpus/', import.meta.url)
 
 /** All cases, by area. A key that is not known is a slip of the pen that would check nothing. */

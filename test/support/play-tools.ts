@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util'
 import { readReference } from '../../core/engine/aside.ts'
 import { ERROR_KINDS, type ErrorKind } from '../../core/schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../../core/schemas/json.ts'
-import { loadWhole } from '../../core/store/results.ts'
 import { type Tool, type ToolCall, ToolError } from '../../core/tools/define.ts'
 import { noopTool } from '../../core/tools/noop.ts'
 import { type LoadedTool, makeToolRegistry, type ToolRegistry } from '../../core/tools/registry.ts'
@@ -135,7 +134,7 @@ function serversOver(store: PlayStore): Servers {
     async get<T>(path: string) {
       const ref = new URL(path, 'http://play').searchParams.get('ref') ?? ''
       const place = readReference(ref)
-      const whole = place && (await loadWhole(store.pool, place.executionId, place.resultId))
+      const whole = place && (await store.loadWhole(place.executionId, place.resultId))
       if (whole === undefined) throw new Error(`there is no result ${ref}`)
       return whole as T
     },

@@ -10,11 +10,9 @@ import type { CallError } from '../../core/schemas/command.ts'
 import type { Event } from '../../core/schemas/event.ts'
 import type { State, Status } from '../../core/schemas/execution.ts'
 import type { Json, JsonObject } from '../../core/schemas/json.ts'
-import { loadWhole } from '../../core/store/results.ts'
-import { loadEvents, loadIterations, loadResults } from '../../core/store/values.ts'
 import type { Credential } from '../../core/tools/define.ts'
 import { runCommand } from '../../core/worker/run-command.ts'
-import { makePlayStore, type PlayStore } from './play-store.ts'
+import { asJson, makePlayStore, type PlayStore } from './play-store.ts'
 import { type Called, type Given, makePlayTools } from './play-tools.ts'
 
 export interface PlayOptions {
@@ -82,11 +80,11 @@ export async function play(text: string, options: PlayOptions = {}): Promise<Pla
     store.newId(),
     null,
   )
-  const { row, events } = store.execution(id)!
+  const { status, error, state, events } = store.execution(id)
   tools.checkAllGiven()
   return {
-    status: row.status,
-    error: row.error?.message ?? null,
+    status,
+    error: error?.message ?? null,
     result: store.resultOf(id),
     results: await store.resultsOf(id),
     ctx: store.ctxOf(id),
@@ -95,7 +93,7 @@ export async function play(text: string, options: PlayOptions = {}): Promise<Pla
     calls,
     waits,
     widest: stage.widest,
-    state: row.state,
+    state,
     told: events,
   }
 }
@@ -186,23 +184,23 @@ async function decideLoading(stage: Stage, plan: Plan, known: Known, input: Inpu
 }
 
 /** As the engine loads what a decision wants. */
-async function load({ pool }: PlayStore, known: Known, what: NotLoaded['what']): Promise<void> {
+async function load(store: PlayStore, known: Known, what: NotLoaded['what']): Promise<void> {
   const { executionId } = known
   if (what === 'workload') {
-    const [event] = await loadEvents(pool, executionId, [executionId])
+    const [event] = await store.loadEvents(executionId, [executionId])
     known.workload = event?.context?.workload as JsonObject
   } else if ('step' in what) {
-    const [found] = await loadResults(pool, executionId, [what.step])
+    const [found] = await store.loadResults(executionId, [what.step])
     known.results.set(what.step, found ?? null)
   } else if ('event' in what) {
-    const [event] = await loadEvents(pool, executionId, [what.event])
+    const [event] = await store.loadEvents(executionId, [what.event])
     if (event === undefined) throw new Error(`event ${what.event} is not stored`)
     known.events.set(what.event, event)
   } else if ('whole' in what) {
-    const whole = await loadWhole(pool, executionId, what.whole)
+    const whole = await store.loadWhole(executionId, what.whole)
     if (whole === undefined) throw new Error(`the whole of ${what.whole} is not stored`)
     known.wholes.set(what.whole, whole)
-  } else known.iterations.set(what.run, await loadIterations(pool, executionId, what.run))
+  } else known.iterations.set(what.run, await store.loadIterations(executionId, what.run))
 }
 
 function forgotten({ executionId, parentExecutionId }: Known, { state, status }: Decision): Known {
@@ -235,9 +233,15 @@ async function runOpen(
       keychain(asking, { tools, log, signal, credentials, now, stored: async () => undefined }),
     now,
   })
-  // As it is after its way over the wire.
-  const told = JSON.parse(JSON.stringify(outcome)) as typeof outcome
-  return { type: 'report', command_id, step, worker_id: 'w', attempt: 1, started_at: null, outcome: told }
+  return {
+    type: 'report',
+    command_id,
+    step,
+    worker_id: 'w',
+    attempt: 1,
+    started_at: null,
+    outcome: asJson(outcome),
+  }
 }
 
 async function runChild(stage: Stage, { executionId, state }: Known, child: NewChild): Promise<Input> {
