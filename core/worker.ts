@@ -2,19 +2,18 @@ import { hostname } from 'node:os'
 import fastify from 'fastify'
 import type { Logger } from 'pino'
 import { connectBus } from './bus/bus.ts'
-import type { Deliveries } from './bus/deliveries.ts'
 import type { Config } from './config.ts'
 import { makeError } from './errors.ts'
-import { CallAborted, CONTRACT } from './tools/define.ts'
+import { CONTRACT } from './tools/define.ts'
 import { discoverPlugins, loadTools } from './tools/host.ts'
 import { artifactTool } from './worker/artifact.ts'
 import { makeCredentials } from './worker/credentials.ts'
-import { type DeliverParts, deliver } from './worker/deliver.ts'
 import { makeKeychain, storedKey } from './worker/keychain.ts'
-import { type Lease, makeLeases } from './worker/leases.ts'
+import { makeLeases } from './worker/leases.ts'
 import { makeReports } from './worker/reports.ts'
 import { runCommand } from './worker/run-command.ts'
 import { isUnreachable, makeServers } from './worker/servers.ts'
+import { takeCommands } from './worker/take.ts'
 
 /** A worker that takes commands. */
 export interface Worker {
@@ -29,8 +28,6 @@ export interface Worker {
 }
 
 const HEARTBEAT_MS = 15_000
-/** How long aborted commands have to end before their leases are handed back all the same. */
-const ABORT_MS = 5000
 
 /**
  * Composition root of the worker: tools, servers, bus, slots. It has no access to the database. Throws
@@ -69,11 +66,11 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
     tools.register(artifactTool(servers), { name: '@noetl/core', version: String(CONTRACT) })
     const keychain = makeKeychain()
     const credentials = makeCredentials(servers, config.worker.defaultPostgresCredential)
-    const running = new Set<Lease>()
-    const flights = new Set<Promise<void>>()
     let stopping = false
-
-    const parts: DeliverParts = {
+    const taking = takeCommands({
+      bus,
+      places,
+      slots,
       leases,
       log,
       run: (lease) =>
@@ -94,27 +91,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
           now: () => new Date().toISOString(),
         }),
       report: makeReports({ workerId: name, servers, log }),
-      begin: (lease) => void running.add(lease),
-      end: (lease) => void running.delete(lease),
-    }
-    const deliveries: Deliveries[] = places.map((place) =>
-      bus.deliveries(place, (delivery) => {
-        if (stopping) return delivery.retry(0)
-        if (flights.size >= slots) return delivery.retry(100)
-        const flight = deliver(delivery, parts).catch((err) => log.error({ err }, 'a delivery failed'))
-        flights.add(flight)
-        void flight.finally(() => {
-          flights.delete(flight)
-          want()
-        })
-        want()
-      }),
-    )
-    function want(): void {
-      if (stopping) return
-      for (const place of deliveries) place.want(slots - flights.size)
-    }
-    want()
+    })
 
     const stream = setInterval(() => {
       // The bus may have lost stream and consumers; a worker alone makes them anew too.
@@ -132,7 +109,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
     })
     const health = await serveHealth(config, () => ({
       status: stopping ? 'draining' : 'ok',
-      busy: flights.size,
+      busy: taking.busy,
       slots,
     }))
     if (health !== undefined) closers.push(health.close)
@@ -143,20 +120,11 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
 
     async function drain(): Promise<void> {
       stopping = true
-      for (const place of deliveries) place.stop()
       log.info(
-        { busy: flights.size, grace_s: graceSeconds },
+        { busy: taking.busy, grace_s: graceSeconds },
         'the worker stops: what runs may end, nothing new is taken',
       )
-      await within(graceSeconds * 1000, Promise.all(flights))
-      const rest = [...running]
-      for (const lease of rest) lease.abort(new CallAborted('stopping', 'the worker stops'))
-      await within(ABORT_MS, Promise.all(flights))
-      await leases
-        .release(rest)
-        .catch((err: Error) =>
-          log.warn({ why: err.message }, 'leases could not be handed back; they run out by themselves'),
-        )
+      await taking.drain(graceSeconds * 1000)
       await servers.post('/api/worker/pool/deregister', { name }).catch(() => undefined)
     }
 
@@ -166,7 +134,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
       kinds: tools.kinds(),
       url: health?.url,
       get busy() {
-        return flights.size
+        return taking.busy
       },
       close() {
         closed ??= (async () => {
@@ -199,16 +167,6 @@ async function untilServed(
       await new Promise((resolve) => setTimeout(resolve, Math.min(1000, 100 * attempt)))
     }
   }
-}
-
-/** Waits for an end, but no longer than so many milliseconds. */
-async function within(ms: number, ending: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const over = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms)
-  })
-  await Promise.race([ending, over])
-  clearTimeout(timer)
 }
 
 async function serveHealth(

@@ -13,9 +13,15 @@ export interface Servers {
 const SHUNNED_MS = 30_000
 const MAX_CLIENTS = 32
 
-export function makeServers(options: { url: string; token: string | undefined }): Servers {
+export function makeServers(options: {
+  url: string
+  token: string | undefined
+  /** Makes the client of one server; default: over HTTP. */
+  open?: (address: string) => Client
+}): Servers {
   const { url, token } = options
-  const open = (address: string) => makeClient({ url: address, ...(token === undefined ? {} : { token }) })
+  const { open = (address) => makeClient({ url: address, ...(token === undefined ? {} : { token }) }) } =
+    options
   const home = open(url)
   const hinted = new Map<string, Client>()
   const shunned = new Map<string, number>()
