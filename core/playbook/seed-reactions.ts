@@ -1,5 +1,5 @@
 import type { Json } from '../schemas/json.ts'
-import type { Reaction, Step, Target } from '../schemas/playbook.ts'
+import type { Reaction, Step } from '../schemas/playbook.ts'
 import { allOf, atEvent, atLoopEnd } from './conditions.ts'
 import type { Clause } from './seed-case.ts'
 import { actsAfter, type Mark, type Ruled } from './seed-rules.ts'
@@ -11,30 +11,38 @@ export interface Placed {
 }
 
 /** What clauses do once the call is told. One with nothing left to do stays, to keep those behind it from theirs. */
-export function reactionsOf(ruled: Ruled[], done: Placed[], mark: Mark): Pick<Step, 'onCall' | 'onExit'> {
-  // A failure that ends the execution comes before whatever might catch it.
-  const momentOf = ({ clause }: Ruled) => (clause.fail === undefined ? clause.moment : 'call')
+export function reactionsOf(
+  ruled: Ruled[],
+  done: Placed[],
+  marks: { decided: Mark; failed: Mark },
+): Pick<Step, 'onCall' | 'onExit'> {
   const at = (moment: Clause['moment'], others: Placed[]) => {
-    const there = ruled.filter((one) => momentOf(one) === moment)
+    const there = ruled.filter(({ clause }) => clause.moment === moment && clause.fail === undefined)
     const plain = there
       .filter(({ decided, clause }) => !decided && !isOnlyRule(clause))
       .map(({ clause, index }) => ({ index, reaction: plainReaction(clause) }))
     return [
       // What a rule has decided is not looked at again, nor does another clause see what became of the result.
-      ...there.filter(({ decided }) => decided).map((one) => decidedReaction(one, mark)),
+      ...there.filter(({ decided }) => decided).map((one) => decidedReaction(one, marks.decided)),
       ...[...plain, ...others].sort((a, b) => a.index - b.index).map(({ reaction }) => reaction),
     ]
   }
-  return { onCall: at('call', done), onExit: at('exit', []) }
+  // A failure that ends the execution comes before whatever might catch it.
+  const fails = ruled.some(({ clause }) => clause.fail !== undefined)
+  return {
+    onCall: [...(fails ? [failedReaction(marks.failed)] : []), ...at('call', done)],
+    onExit: at('exit', []),
+  }
 }
 
-/** After the last repeat of a retry the next clause has its turn; an uncaught failure needs no reaction. */
+/** A call that is repeated by hand and ends well has not failed any more. */
+function failedReaction({ value }: Mark): Reaction {
+  return { when: `{{ error is defined and ${value} }}`, set: {}, collect: [], calls: [], next: [] }
+}
+
+/** After the last repeat of a retry the next clause has its turn. */
 function isOnlyRule(clause: Clause): boolean {
-  return (
-    (clause.retry !== undefined || clause.fail !== undefined) &&
-    !actsAfter(clause) &&
-    clause.sinks.length === 0
-  )
+  return clause.retry !== undefined && !actsAfter(clause) && clause.sinks.length === 0
 }
 
 function plainReaction({ when, set, collect, calls, next, retry }: Clause): Reaction {
@@ -55,8 +63,6 @@ function decidedReaction({ clause, index }: Ruled, { value }: Mark): Reaction {
       Object.keys(args).map((name) => [name, `{{ ${value}.args[${i}][${JSON.stringify(name)}] }}`]),
     ),
   }))
-  const next: Target[] | null =
-    clause.fail === undefined ? clause.next && targets.slice(clause.calls.length) : []
   const seen = clause.moment === 'exit' ? ' and (error is defined or result is defined)' : ''
   return {
     when: `{{ ${value}.clause == ${index}${seen} }}`,
@@ -67,7 +73,7 @@ function decidedReaction({ clause, index }: Ruled, { value }: Mark): Reaction {
       from: `{{ ${value}.collect[${i}] }}`,
     })),
     calls: targets.slice(0, clause.calls.length),
-    next,
+    next: clause.next && targets.slice(clause.calls.length),
   }
 }
 

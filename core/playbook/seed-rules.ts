@@ -38,7 +38,7 @@ export interface Mark {
   value: string
 }
 
-export function markOf(kind: 'case' | 'enter', step: string): Mark {
+export function markOf(kind: 'case' | 'enter' | 'failed', step: string): Mark {
   const name = `_${kind}:${step}`
   return { name, value: `ctx[${JSON.stringify(name)}]` }
 }
@@ -59,7 +59,7 @@ export function ruledClauses(clauses: Clause[]): Ruled[] {
       clause,
       index: clauses.indexOf(clause),
       when: clause.moment === 'exit' ? atEvent(clause.when, "'step.exit'") : clause.when,
-      decided: raises || ((fails || result !== undefined) && acts),
+      decided: fails || raises || (result !== undefined && acts),
       raises,
     }
   })
@@ -78,7 +78,7 @@ function looksAtError(when: Json | undefined): boolean {
 /** The rules that the clauses come to. */
 export function rulesOf(ruled: Ruled[], mark: Mark, step: string, faults: Faults): Rule[] {
   const isRule = ({ clause, decided }: Ruled) =>
-    decided || clause.retry !== undefined || clause.fail !== undefined || clause.result !== undefined
+    decided || clause.retry !== undefined || clause.result !== undefined
   const last = ruled.findLastIndex(isRule)
   if (last < 0) return []
   // A mark that a call left must not stand for the next one; after a failure that nothing catches there is none.
@@ -88,7 +88,7 @@ export function rulesOf(ruled: Ruled[], mark: Mark, step: string, faults: Faults
   const exhausted: Rule[] = []
   for (const [i, one] of ruled.slice(0, last + 1).entries()) {
     const { clause, when } = one
-    const decides = one.decided || clause.fail !== undefined || clause.result !== undefined
+    const decides = one.decided || clause.result !== undefined
     if (clause.retry !== undefined) {
       const [rule] = retryRule(clause, when, reset, faults)
       if (rule === undefined) continue
@@ -125,7 +125,11 @@ function decidingRule(
   const condition = when === undefined ? {} : { when }
   const set = {
     ...clause.set,
-    ...(decided ? { [`ctx.${mark.name}`]: markValue(clause, index, raises, step) } : reset),
+    ...(decided && (raises || fail === undefined)
+      ? { [`ctx.${mark.name}`]: markValue(clause, index, raises, step) }
+      : reset),
+    // Of several rounds at once another may come after this one, so that the failure has a mark of its own.
+    ...(fail !== undefined ? { [`ctx.${markOf('failed', step).name}`]: true } : {}),
   }
   if (raises || fail === undefined) {
     return rule({

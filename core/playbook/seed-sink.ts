@@ -77,7 +77,9 @@ export function readSink(
   }
   const names = new Map([
     ...namesIn(about),
-    ...['data', 'this', 'output'].map((name) => [name, about.result] as const),
+    ...['this', 'output'].map((name) => [name, about.result] as const),
+    // What a result is the envelope of, or itself.
+    ['data', `${about.result}.data`],
     // A failure that sinks are written after is bound as an envelope.
     ['error', `${about.result}.error`],
   ])

@@ -83,7 +83,7 @@ export function applySeed(step: Step, written: JsonObject, path: Path, about: Se
       if (between !== undefined) extra.push(between)
       return { index: clauses.indexOf(clause), reaction: doneReaction(clause, between?.name) }
     })
-  const { onCall, onExit } = reactionsOf(ruled, done, mark)
+  const { onCall, onExit } = reactionsOf(ruled, done, { decided: mark, failed: markOf('failed', step.name) })
   step.onEnter.push(...enterReactions(clauses, entered))
   step.onCall.push(...trimmed([...enteredReactions(clauses, entered), ...onCall]))
   step.onExit.push(...trimmed(onExit))

@@ -140,6 +140,27 @@ t.test('seed fail: nothing catches it, though a clause catches other errors', as
   t.strictSame([fine.status, fine.entered], ['COMPLETED', ['start', 'b']])
 })
 
+t.test('seed fail: nor does anything at the end of a loop, though other rounds end after it', async (t) => {
+  const {
+    status,
+    error: text,
+    entered,
+    ctx,
+  } = await run(
+    `
+- step: start
+  loop: {in: [1, 2, 3], iterator: n, mode: parallel}
+  tool: {kind: python, code: "x"}
+  case:
+  - {when: "{{ result.n == 1 }}", then: {fail: {message: one}}}
+  - {when: "{{ error is defined }}", then: {next: a}}
+  - {when: "{{ result.n > 1 }}", then: [{result: {from: result.n}}, {collect: {from: result.n, into: all}}]}`,
+    { gives: { start: [{ n: 2 }, { n: 1 }, { n: 3 }] } },
+  )
+  t.strictSame([status, text, entered], ['FAILED', 'one', ['start']])
+  t.strictSame(ctx.all, [2, 3])
+})
+
 t.test('seed fail: without a text an error keeps its own', async (t) => {
   const { error: text } = await run(
     `
@@ -530,6 +551,20 @@ t.test('seed sink: duckdb reads the rows from one named value', async (t) => {
       /^BEGIN;\nDELETE FROM "t";\nINSERT INTO "t" \("a", "b's"\)\n.*\[\{ "a": "VARCHAR", "b''s": "VARCHAR" \}\]/,
     params: { rows: '[{"a":1,"b\'s":2}]' },
   })
+})
+
+t.test('seed sink: of a result that is an envelope, data is what it holds', async (t) => {
+  const { calls } = await run(
+    `
+- step: start
+  tool: {kind: http, url: "http://x"}
+  sink: [{table: t, args: {a: "{{ data.a }}", b: "{{ result.data.a }}", c: "{{ this.data.a }}", d: "{{ result.status_code }}"}}, {table: t}]`,
+    { gives: { start: { status_code: 200, data: { a: 1 } }, aside_0: {}, aside_1: {} } },
+  )
+  t.strictSame(
+    sqlOf(calls).map(({ params }) => params),
+    [['[{"a":1,"b":1,"c":1,"d":200}]'], ['[{"a":1}]']],
+  )
 })
 
 // what runs otherwise in this dialect
