@@ -47,7 +47,7 @@ export async function countQueue(pool: pg.Pool): Promise<Record<'queued' | 'runn
   return rows[0]!
 }
 
-/** A few commands that anyone may claim. Several who ask at once should not all try the same one. */
+/** A few commands that anyone may claim, oldest first, passing over those that others are claiming. */
 export async function pickQueued(
   pool: pg.Pool,
   limit: number,
@@ -55,7 +55,8 @@ export async function pickQueued(
   const { rows } = await pool.query({
     name: 'pick-queued',
     text: `SELECT execution_id, queue_id FROM noetl.queue
-           WHERE status = 'queued' AND available_at <= now() LIMIT $1 FOR UPDATE SKIP LOCKED`,
+           WHERE status = 'queued' AND available_at <= now()
+           ORDER BY execution_id, queue_id LIMIT $1 FOR UPDATE SKIP LOCKED`,
     values: [limit],
   })
   return rows
