@@ -18,6 +18,8 @@ export interface Config {
   /** What notifications name as this server's address; default: host and port. */
   publicUrl: string | undefined
   dataDir: string
+  /** Days that ended executions are kept; 0: for ever. */
+  retentionDays: number
   logLevel: string
   /** Bearer token that every request must carry; undefined: none, and then only loopback may listen. */
   apiToken: string | undefined
@@ -107,6 +109,7 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     port,
     publicUrl: get('NOETL_PUBLIC_URL'),
     dataDir: resolve(get('NOETL_DATA_DIR') ?? '.noetl'),
+    retentionDays: number('NOETL_RETENTION_DAYS', 0, 0, 36_500),
     logLevel: oneOf(
       'NOETL_LOG_LEVEL',
       ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],

@@ -28,6 +28,7 @@ import { childrenDuty } from './upkeep/children.ts'
 import { consumersDuty, followExhausted } from './upkeep/consumers.ts'
 import { giveUpDuty } from './upkeep/give-up.ts'
 import { rescueDuty } from './upkeep/rescue.ts'
+import { retentionDuty } from './upkeep/retention.ts'
 import { stalledDuty } from './upkeep/stalled.ts'
 import { streamDuty } from './upkeep/stream.ts'
 import { startUpkeep } from './upkeep/upkeep.ts'
@@ -92,6 +93,7 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
         childrenDuty(parts),
         streamDuty({ bus, store: parts.store, places: PLACES }),
         consumersDuty({ bus, places: PLACES, log }),
+        retentionDuty({ pools, log, days: config.retentionDays }),
       ],
       log,
     )

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import pg from 'pg'
 import { makeError } from '../errors.ts'
+import { ensurePartitions } from './partitions.ts'
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 /** Any number that no one else takes: two servers that migrate at once wait for each other. */
@@ -37,6 +38,8 @@ export async function migrate(connectionString: string): Promise<{ applied: stri
       await client.query('COMMIT')
       applied.push(migration.name)
     }
+    // While the table of events is small: a partition is made under a lock, and the default one is looked through.
+    await ensurePartitions(client, Date.now())
     return { applied, version: migrations.at(-1)?.version ?? 0 }
   } finally {
     await client.end()

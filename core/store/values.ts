@@ -23,7 +23,7 @@ export async function loadResults(
            FROM unnest($2::text[]) AS s(step)
            CROSS JOIN LATERAL (
              SELECT event_id, result, coalesce(meta ? 'stored', false) AS aside FROM noetl.event
-             WHERE execution_id = $1 AND node_name = s.step AND event_id < $3
+             WHERE execution_id = $1 AND node_name = s.step AND event_id >= $1 AND event_id < $3
                AND event_type IN ('call.done', 'call.error', 'loop.done') AND current_index IS NULL
              ORDER BY event_id DESC LIMIT 1) r`,
     values: [executionId, steps, before ?? '9223372036854775807'],
@@ -59,7 +59,7 @@ export async function loadIterations(
            FROM noetl.event v
            LEFT JOIN noetl.result r
              ON v.meta ? 'stored' AND r.execution_id = v.execution_id AND r.result_id = v.event_id
-           WHERE v.execution_id = $1 AND v.node_id = $2
+           WHERE v.execution_id = $1 AND v.event_id >= $2 AND v.node_id = $2
              AND v.event_type IN ('call.done', 'call.error') AND v.current_index IS NOT NULL
              AND NOT coalesce(v.meta ? 'parked', false)
            ORDER BY v.current_index`,
