@@ -1,8 +1,7 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Collect, Target } from '../schemas/playbook.ts'
-import { hasTemplate } from '../template/tokens.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
-import { ITERATOR_KEYS } from './seed-kinds.ts'
+import { bareName, readFrom } from './seed-names.ts'
 import { mapping, text } from './values.ts'
 
 /** When a clause of `case` is looked at: before the tool, after it, as the step is left, at the end of its loop. */
@@ -198,19 +197,6 @@ function readCollect(value: Json | undefined, path: Path, about: About): Collect
   })
 }
 
-const PATH = /^[A-Za-z_]\w*(\.\w+|\[\d+\]|\[(['"])[^'"]*\2\])*$/
-
-/**
- * What `from` says: a template, a value, or a path without braces. A single word is a path when it names something
- * that there is; else it is itself.
- */
-export function readFrom(from: Json, known: ReadonlySet<string>): Json {
-  if (typeof from !== 'string' || hasTemplate(from)) return from
-  const path = from.trim()
-  if (!PATH.test(path)) return from
-  return /[.[]/.test(path) || known.has(path) ? `{{ ${path} }}` : from
-}
-
 function listOf(value: Json | undefined, path: Path): { value: Json; path: Path }[] {
   if (value === undefined || value === null) return []
   return Array.isArray(value)
@@ -221,50 +207,4 @@ function listOf(value: Json | undefined, path: Path): { value: Json; path: Path 
 /** All names that an action writes are the execution's. */
 function ctxNames(set: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries(set).map(([name, value]) => [`ctx.${bareName(name)}`, value]))
-}
-
-function bareName(name: string): string {
-  return name.replace(/^(ctx|vars|workload)\./, '')
-}
-
-/** Names that a path without braces may begin with, besides steps, workload keys, ctx names and iterators. */
-const VISIBLE = [
-  'result',
-  'response',
-  'error',
-  'event',
-  'output',
-  'data',
-  'this',
-  'vars',
-  'workload',
-  'ctx',
-  'steps',
-  'args',
-  'item',
-  'loop',
-  'loop_index',
-  'execution_id',
-  'job',
-]
-
-/** Names that paths without braces may begin with in this playbook. */
-export function knownNames(root: JsonObject): Set<string> {
-  const names = new Set([...VISIBLE, ...Object.keys(isObject(root.workload) ? root.workload : {})])
-  const walk = (value: Json | undefined): void => {
-    if (typeof value !== 'object' || value === null) return
-    if (Array.isArray(value)) {
-      for (const item of value) walk(item)
-      return
-    }
-    for (const key of ['step', 'into', ...ITERATOR_KEYS]) {
-      if (typeof value[key] === 'string') names.add(bareName(value[key]))
-    }
-    for (const key of ['set', 'vars']) {
-      if (isObject(value[key])) for (const name of Object.keys(value[key])) names.add(bareName(name))
-    }
-    for (const item of Object.values(value)) walk(item)
-  }
-  walk(root.workflow)
-  return names
 }

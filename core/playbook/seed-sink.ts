@@ -3,7 +3,7 @@ import type { Task } from '../schemas/playbook.ts'
 import { hasTemplate } from '../template/tokens.ts'
 import { allOf, renameInCondition, renameInTemplate, soleExpression } from './conditions.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
-import { readFrom } from './seed-case.ts'
+import { readFrom } from './seed-names.ts'
 import { duckdbWrite, postgresWrite, type Write } from './seed-sql.ts'
 import { text } from './values.ts'
 

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../schemas/json.ts'
-import type { Step, Task } from '../schemas/playbook.ts'
+import type { Step } from '../schemas/playbook.ts'
 import { allOf, not, renameInCondition } from './conditions.ts'
 import type { Faults, Path } from './faults.ts'
 import { type Clause, readCase } from './seed-case.ts'
@@ -15,6 +15,7 @@ import {
 } from './seed-reactions.ts'
 import { type Mark, markOf, type Ruled, ruledClauses, rulesOf } from './seed-rules.ts'
 import { readSink } from './seed-sink.ts'
+import { addTasks, failTask, nameOf, passOn, raiseAgain } from './seed-tasks.ts'
 
 /*
  * The first dialect, told in the words of the internal form. `case` of a step becomes
@@ -113,16 +114,6 @@ function warnOfMisplaced(clauses: Clause[], faults: Faults): void {
   }
 }
 
-/** The result is bound to the tool's label; one that is no name is still what came last. */
-function nameOf(task: Task | undefined): string {
-  return task !== undefined && /^[A-Za-z_]\w*$/.test(task.label) ? task.label : '_prev'
-}
-
-/** A tool for a step without one, whose result is the one that led here. */
-function passOn(): Task {
-  return { label: 'task_0', kind: 'noop', config: { result: '{{ result }}' }, input: {}, set: {}, rules: [] }
-}
-
 /** When a clause's sinks are written: as the clause matched, of its moment the first. */
 function sinkCondition(
   one: Ruled,
@@ -141,57 +132,6 @@ function sinkCondition(
     ...earlier.map((other) => not(condition(other))),
     condition(one),
   )
-}
-
-/** The failure that sinks had to be written after. */
-function raiseAgain(mark: Mark): Omit<Task, 'label'> {
-  const raise = `${mark.value}.raise`
-  return {
-    kind: 'noop',
-    config: {},
-    input: {},
-    set: {},
-    rules: [
-      { do: 'fail', message: `{{ ${raise}.message }}`, attempts: 3, delay: 1, backoff: 'none', set: {} },
-    ],
-    when: `{{ ${raise} is mapping }}`,
-    aside: true,
-  }
-}
-
-function failTask(clause: Clause, when: Json | undefined, step: string): Omit<Task, 'label'> {
-  const message = clause.fail?.message ?? `a case of step "${step}" says fail`
-  return {
-    kind: 'noop',
-    config: {},
-    input: {},
-    set: {},
-    rules: [{ do: 'fail', message, attempts: 3, delay: 1, backoff: 'none', set: {} }],
-    ...(when === undefined ? {} : { when }),
-    aside: true,
-  }
-}
-
-/** Adds tasks around those that are there, each under a name of its own. */
-function addTasks(
-  step: Step,
-  {
-    before,
-    after,
-    when,
-  }: { before: Omit<Task, 'label'>[]; after: Omit<Task, 'label'>[]; when: Json | undefined },
-): void {
-  const taken = new Set(step.tasks.map(({ label }) => label))
-  let n = 0
-  const named = (task: Omit<Task, 'label'>): Task => {
-    while (taken.has(`aside_${n}`)) n += 1
-    return { ...task, label: `aside_${n++}` }
-  }
-  const staying = (task: Task): Task => {
-    const condition = allOf(when, task.when)
-    return condition === undefined ? task : { ...task, when: condition }
-  }
-  step.tasks = [...before.map(named), ...step.tasks.map(staying), ...after.map(named).map(staying)]
 }
 
 /** What a clause does at the end of a loop beside going on, as a step of its own; undefined when that is nothing. */

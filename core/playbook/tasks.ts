@@ -3,6 +3,7 @@ import { EFFECTS, type Effect, type Playbook, type Task } from '../schemas/playb
 import { type Faults, nearest, type Path } from './faults.ts'
 import { readRetryBlock, readRules } from './rules.ts'
 import { readSink } from './seed-sink.ts'
+import { nameOf } from './seed-tasks.ts'
 import { mapping, text } from './values.ts'
 import { fromWorkbook, type Workbook } from './workbook.ts'
 
@@ -82,8 +83,7 @@ function listOf(value: Json | undefined): Json[] {
 function sinksOf(item: Json, task: Task, path: Path, about: TasksAbout): Task[] {
   const written = isObject(item) ? item.sink : undefined
   return listOf(written).flatMap((sink) => {
-    const result = /^[A-Za-z_]\w*$/.test(task.label) ? task.label : '_prev'
-    const found = readSink(sink, [...path, 'sink'], undefined, { ...about, result })
+    const found = readSink(sink, [...path, 'sink'], undefined, { ...about, result: nameOf(task) })
     return found === undefined ? [] : [{ ...found, label: '' }]
   })
 }
