@@ -60,7 +60,10 @@ export const ERRORS = {
     500,
   ],
   NOETL_ERR_COMMAND_DROPPED: ['%s', 500],
-  NOETL_ERR_LETTER_NOT_FOUND: ['There is no open dead letter %s. List them with: noetlctl dead-letter list', 404],
+  NOETL_ERR_LETTER_NOT_FOUND: [
+    'There is no open dead letter %s. List them with: noetlctl dead-letter list',
+    404,
+  ],
   NOETL_ERR_COMMAND_ATTEMPTS: ['Command %s of step %s was begun %s times and none was heard of again.', 500],
   NOETL_ERR_CREDENTIAL_NOT_FOUND: [
     'No credential is stored as %s.%s Store it with: POST /api/credentials {"name","type","data"}',
