@@ -160,8 +160,11 @@ export function makeClaims(parts: {
       .filter((name) => wholeSteps || needs.roots.has(name) || needs.below.get('steps')?.has(name))
     const wantsPrevious = needs.all || ['result', 'response', '_prev'].some((name) => needs.roots.has(name))
     const workload = await workloadOf(row.execution_id)
-    const wholeWorkload = needs.all || needs.below.get('workload') === null
-    const named = (name: string) => needs.roots.has(name) || needs.below.get('workload')?.has(name)
+    // In the first dialect `vars` reads workload keys too.
+    const bags = plan.playbook.dialect === 'seed' ? ['workload', 'vars'] : ['workload']
+    const wholeWorkload = needs.all || bags.some((bag) => needs.below.get(bag) === null)
+    const named = (name: string) =>
+      needs.roots.has(name) || bags.some((bag) => needs.below.get(bag)?.has(name))
     const previousId = wantsPrevious ? (row.context.previous as string | undefined) : undefined
     const previous = previousId === undefined ? undefined : await eventOf(row.execution_id, previousId)
     const results = await resultsOf(row, steps)

@@ -201,3 +201,19 @@ t.test('seed loads: a playbook for each customer; a failure is written down and 
   t.match(failed.error, /too high: zenith/)
   t.match((await log()).at(-1), { step: 'check', message: /too high: zenith/ })
 })
+
+t.test('seed: vars, workload and bare names read each other, on the worker as on the server', async (t) => {
+  const run = await gateway.run(`
+metadata: {path: seed/names}
+workload: {given: 1, over: old}
+workflow:
+- step: start
+  tool: {kind: python, code: "def main(input_data):\\n    return {'n': 5}"}
+  vars: {n: "{{ result.n }}", over: new}
+  next: end
+- step: end
+  tool: {kind: python, code: "def main(input_data):\\n    return input_data"}
+  args: {a: "{{ vars.given }}", b: "{{ vars.n }}", c: "{{ workload.n }}", d: "{{ n }}", e: "{{ over }}", f: "{{ workload.over }}", g: "{{ vars.over }}"}`)
+  t.equal(run.error, null)
+  t.same(run.result, { a: 1, b: 5, c: 5, d: 5, e: 'new', f: 'new', g: 'new' })
+})
