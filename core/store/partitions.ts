@@ -85,6 +85,9 @@ export async function retire(pool: pg.Pool, beforeMs: number): Promise<Retired> 
              WHERE status <> 'RUNNING' AND finished_at < $1 ORDER BY execution_id LIMIT $2
            ), r AS (DELETE FROM noetl.result t USING old WHERE t.execution_id = old.execution_id
            ), k AS (DELETE FROM noetl.event_key t USING old WHERE t.execution_id = old.execution_id
+           ), a AS (DELETE FROM noetl.vars_access t USING old WHERE t.execution_id = old.execution_id
+           ), h AS (DELETE FROM noetl.keychain t USING old
+                    WHERE t.scope_type = 'local' AND t.execution_id = old.execution_id
            ), d AS (DELETE FROM noetl.dead_letter t USING old WHERE t.execution_id = old.execution_id
            ), v AS (DELETE FROM noetl.event_default t USING old WHERE t.execution_id = old.execution_id
            ), e AS (

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { ServerError } from '../../core/client.ts'
 import { testGateway } from '../support/gateway.ts'
+import { until } from '../support/wait.ts'
 
 // A worker of another make: this file speaks to the server as one, over HTTP alone.
 const gateway = await testGateway(t, {
@@ -191,7 +192,7 @@ t.test('leases: claimed with a token, renewed and handed back with it alone', as
   t.match(await report(wrong.token), { outcome: 'recorded' })
 })
 
-t.test('a lease that runs out is taken over, and after three silent attempts the step fails', async (t) => {
+t.test('a lease that runs out is taken over, and after three silent attempts a person is asked', async (t) => {
   const id = await gateway.execute('two')
   const command_id = await commandOf(id)
   const claim = async (n: number) => {
@@ -208,9 +209,15 @@ t.test('a lease that runs out is taken over, and after three silent attempts the
     }
   }
   t.same([await claim(1), await claim(2), await claim(3)], [1, 2, 3])
-  const ended = await gateway.ended(id)
-  t.equal(ended.status, 'FAILED')
-  t.match(ended.error, /begun 3 times and none was heard of again/)
+  const letter = await until('a dead letter', async () => {
+    const { dead_letters } = await gateway.client.request<{ dead_letters: object[] }>(
+      'GET',
+      `/api/v2/dead-letters?execution_id=${id}&status=open`,
+    )
+    return dead_letters[0]
+  })
+  t.match(letter, { reason: 'attempts', message: /begun 3 times and none was heard of again/ })
+  t.match(await gateway.client.request('GET', `/api/executions/${id}/status`), { status: 'RUNNING' })
 })
 
 t.test('two hundred claims of one command at once give one lease, in one request and in many', async (t) => {
