@@ -71,7 +71,7 @@ function deepest(wrongs: Misfit[], path: readonly unknown[]): Misfit | undefined
 }
 
 function misfit(value: Json, schema: JsonObject, path: (string | number)[]): Misfit {
-  return { path, expected: inWords(schema), seen: shown(value), words: wordsOf(schema) }
+  return { path, expected: inWords(schema, value), seen: shown(value), words: wordsOf(schema) }
 }
 
 const TYPES: Record<string, (value: Json) => boolean> = {
@@ -127,12 +127,15 @@ const NAMES: Record<string, string> = {
   object: 'a mapping (key: value)',
 }
 
-/** What a schema takes, in words. Nothing is named only where nothing else is taken. */
-export function inWords(schema: Json | undefined): string {
+/** What a schema takes, in words: nothing only where nothing else is taken, a form of text where a text is seen. */
+export function inWords(schema: Json | undefined, seen?: Json): string {
   const words = [...new Set(partsOf(schema))]
   const others = words.filter((word) => word !== NAMES.null)
-  return (others.length > 0 ? others : words).join(' or ') || 'something else'
+  const plain = typeof seen === 'string' ? others : others.filter((word) => !word.startsWith(LIKE))
+  return (plain.length > 0 ? plain : others.length > 0 ? others : words).join(' or ') || 'something else'
 }
+
+const LIKE = 'text like '
 
 function partsOf(schema: Json | undefined): string[] {
   if (!isObject(schema)) return []

@@ -1,6 +1,6 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { hasTemplate } from '../template/tokens.ts'
-import { itemsOf, type Placed, stepsOf, toolsOf } from './check-sites.ts'
+import { itemsOf, oddConditions, type Placed, stepsOf, toolsOf } from './check-sites.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { warnUnknownKeys } from './values.ts'
 
@@ -39,6 +39,10 @@ export function checkShape(root: JsonObject, faults: Faults): void {
   for (const key of Object.keys(root)) {
     const meant = ROOT_KEYS.includes(key) ? undefined : nearest(key, ROOT_KEYS)[0]
     if (meant !== undefined) faults.warn([key], `"${key}" is not known here and is ignored`, meant)
+  }
+  for (const { value, path } of oddConditions(root)) {
+    const seen = Array.isArray(value) ? 'a list' : 'a mapping'
+    faults.warn(path, `${String(path.at(-1))} is ${seen}; a condition such as "{{ ctx.n > 1 }}" was expected`)
   }
   unknown(root.executor, EXECUTOR_KEYS, ['executor'])
   if (isObject(root.executor)) unknown(root.executor.spec, EXECUTOR_SPEC_KEYS, ['executor', 'spec'])

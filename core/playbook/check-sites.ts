@@ -40,15 +40,29 @@ export function sitesOf(root: JsonObject): Site[] {
 
 /** Every `set` of a step, its arcs and reactions, its tools and their rules. */
 export function setsOf(root: JsonObject): Placed<JsonObject>[] {
-  const sets: Placed<JsonObject>[] = []
-  const collect = ({ value, path }: Placed, part: Part) =>
-    walk(value, path, (found, at, relative) => {
-      if (relative.at(-1) !== 'set' || !isObject(found) || !isOfLanguage(relative.slice(0, -1), part)) return
-      sets.push({ value: found, path: at })
+  return valuesAt(root, (key) => key === 'set').flatMap(({ value, path }) =>
+    isObject(value) ? [{ value, path }] : [],
+  )
+}
+
+/** Conditions that are lists or mappings. */
+export function oddConditions(root: JsonObject): Placed[] {
+  return valuesAt(root, (key) => CONDITIONS.has(key)).filter(
+    ({ value }) => typeof value === 'object' && value !== null,
+  )
+}
+
+/** Values of steps and tools under keys of the language. */
+function valuesAt(root: JsonObject, isWanted: (key: string) => boolean): Placed[] {
+  const values: Placed[] = []
+  const collect = (placed: Placed, part: Part) =>
+    walk(placed.value, placed.path, (value, path, relative) => {
+      if (!isWanted(String(relative.at(-1))) || !isOfLanguage(relative.slice(0, -1), part)) return
+      values.push({ value, path })
     })
   for (const entry of workbookTools(root)) collect(entry, 'tool')
   for (const step of stepsOf(root)) for (const { part, ...placed } of partsOf(step)) collect(placed, part)
-  return sets
+  return values
 }
 
 /** Items of `workflow` that are steps with a name. */

@@ -3,8 +3,8 @@ import type { AdmitRule, Rule } from '../schemas/playbook.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { mapping } from './values.ts'
 
-const ACTIONS = ['continue', 'retry', 'fail', 'break', 'jump'] as const
-const BACKOFFS = ['none', 'fixed', 'linear', 'exponential'] as const
+export const ACTIONS = ['continue', 'retry', 'fail', 'break', 'jump'] as const
+export const BACKOFFS = ['none', 'fixed', 'linear', 'exponential'] as const
 
 /** `[{when, then: {do, …}}, {else: {then: {…}}}]`; `then` may be left out in either. */
 export function readRules(value: Json | undefined, path: Path, faults: Faults): Rule[] {

@@ -109,7 +109,7 @@ finds('fields: a required one that is absent is a fault', tool('loud: true'), {
 for (const [fields, message] of [
   ['text: 5', 'field "text" of the tool echo is 5; text was expected'],
   ['text: null', 'field "text" of the tool echo is nothing; text was expected'],
-  ['text: a, timeout: 0', 'field "timeout" of the tool echo is 0; a number above 0 or text like'],
+  ['text: a, timeout: 0', 'field "timeout" of the tool echo is 0; a number above 0 was expected'],
   ['text: a, timeout: [5]', 'field "timeout" of the tool echo is a list; a number'],
   ['text: a, loud: 1', 'field "loud" of the tool echo is 1; true or false was expected'],
   ['text: a, lines: [a, 5]', 'field "lines.1" of the tool echo is 5; text was expected'],
