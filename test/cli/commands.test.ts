@@ -60,9 +60,7 @@ t.test('playbook validate: needs no server, tells every fault with its place, ex
   t.match(result.out, /^bad\.yaml:2:1: error: /m)
   t.match(result.out, /^hello\.yaml: valid \(cli\/hello\)/m)
   const json = (await runCli(['playbook', 'validate', '-', '--json'], { cwd: dir, input: HELLO })).json()
-  t.same(json, {
-    results: [{ file: 'standard input', valid: true, path: 'cli/hello', faults: [], warnings: [] }],
-  })
+  t.same(json.results, [{ file: 'standard input', valid: true, path: 'cli/hello', faults: [], warnings: [] }])
 })
 
 t.test('execute: starts, and waits or watches when asked to', async (t) => {

@@ -14,8 +14,9 @@ const SURFACE: Record<string, string> = {
   'execution watch': 'id --server --token --timeout --full --json',
   'playbook list': '--server --token --all --json',
   'playbook register': 'files --server --token --recursive --json',
+  'playbook schema': '--json',
   'playbook show': 'path --server --token --version --json',
-  'playbook validate': 'files --recursive --json',
+  'playbook validate': 'files --recursive --strict --json',
   'server start': '--database-url --host --port --nats-url --data-dir --log-level',
   setup: '--database-url --nats-url --data-dir --log-level --lanes --pool --json',
   'worker start':

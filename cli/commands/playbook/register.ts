@@ -1,5 +1,7 @@
+import type { Fault } from '@noetl/core'
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand, serverFlags } from '../../base-command.ts'
+import { showFinding } from '../../output/findings.ts'
 import { readPlaybookFiles } from '../../playbook-files.ts'
 
 interface Registered {
@@ -7,7 +9,7 @@ interface Registered {
   version: number
   catalog_id: string
   kind: string
-  warnings: { message: string; line: number; column: number; suggestion?: string }[]
+  warnings: Fault[]
 }
 
 export default class PlaybookRegister extends BaseCommand {
@@ -38,10 +40,7 @@ export default class PlaybookRegister extends BaseCommand {
         })
       registered.push({ file: name, ...entry })
       this.log(`${entry.path}  version ${entry.version}`)
-      for (const { line, column, message, suggestion } of entry.warnings) {
-        const hint = suggestion === undefined ? '' : ` Did you mean "${suggestion}"?`
-        this.logToStderr(`${name}:${line}:${column}: warning: ${message}${hint}`)
-      }
+      for (const warning of entry.warnings) this.logToStderr(showFinding(name, 'warning', warning))
     }
     return { registered }
   }
