@@ -36,20 +36,24 @@ WITH want AS MATERIALIZED (
   SELECT * FROM json_to_recordset($1::json)
     AS w(execution_id bigint, queue_id bigint, worker_id text, token uuid, event_id bigint)
 ), locked AS MATERIALIZED (
-  SELECT q.execution_id, q.queue_id, q.status = 'running' AND q.lease_token = w.token AS again
+  SELECT q.execution_id, q.queue_id, w.worker_id, w.token, w.event_id,
+         q.status = 'running' AND q.lease_token = w.token AS again
   FROM want w JOIN noetl.queue q USING (execution_id, queue_id)
   WHERE (q.status = 'queued' AND q.available_at <= now())
      OR (q.status = 'running' AND (q.lease_token = w.token OR (q.lease_until < now() AND q.attempt < q.max_attempts AND q.effect <> 'unsafe')))
   ORDER BY q.execution_id, q.queue_id
   FOR UPDATE OF q
+), chosen AS MATERIALIZED (
+  -- Of several that ask for one command at once, its holder goes first.
+  SELECT DISTINCT ON (execution_id, queue_id) * FROM locked ORDER BY execution_id, queue_id, again DESC
 ), claimed AS (
   UPDATE noetl.queue q
-  SET status = 'running', attempt = q.attempt + CASE WHEN l.again THEN 0 ELSE 1 END, worker_id = w.worker_id,
-      lease_token = w.token, lease_until = now() + $2 * interval '1 second', claimed_at = now()
-  FROM want w JOIN locked l USING (execution_id, queue_id)
-  WHERE q.execution_id = w.execution_id AND q.queue_id = w.queue_id
+  SET status = 'running', attempt = q.attempt + CASE WHEN c.again THEN 0 ELSE 1 END, worker_id = c.worker_id,
+      lease_token = c.token, lease_until = now() + $2 * interval '1 second', claimed_at = now()
+  FROM chosen c
+  WHERE q.execution_id = c.execution_id AND q.queue_id = c.queue_id
   RETURNING q.execution_id, q.queue_id, q.node_id, q.node_name, q.attempt, q.max_attempts, q.lane, q.pool,
-            q.lease_token, w.event_id, w.worker_id, l.again
+            q.lease_token, c.event_id, c.worker_id, c.again
 ), told AS (
   INSERT INTO noetl.event (execution_id, event_id, event_type, node_id, node_name, worker_id, meta)
   SELECT execution_id, event_id, 'command.claimed', node_id, node_name, worker_id,

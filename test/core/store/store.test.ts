@@ -117,6 +117,33 @@ t.test(
 )
 
 t.test(
+  'claim: a holder that asks again keeps its lease and its attempt, whoever asks beside it in the same call',
+  async (t) => {
+    const id = newId()
+    const command = newId()
+    await commitTransitions(pool, [birth(id, [command])])
+    const claim = (lease: string) => ({
+      execution_id: id,
+      queue_id: command,
+      worker_id: `worker of ${lease}`,
+      token: lease,
+      event_id: newId(),
+    })
+    await claimCommands(pool, [claim(token)], 15)
+    for (const asking of [
+      [other, token],
+      [token, other],
+    ]) {
+      const claimed = await claimCommands(pool, asking.map(claim), 15)
+      t.same(
+        claimed.map(({ lease_token, attempt }) => [lease_token, attempt]),
+        [[token, 1]],
+      )
+    }
+  },
+)
+
+t.test(
   'commit: the end of an execution takes its commands out of the queue, and nothing follows it',
   async (t) => {
     const id = newId()
