@@ -1,12 +1,7 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 
-/** A text that holds a template: what it gives is known only when it runs. */
-export const TEMPLATE: JsonObject = {
-  type: 'string',
-  pattern: '\\{\\{|\\{%|\\{#',
-  title: 'template',
-  description: 'Jinja2: a text that is exactly one {{ expression }} gives the value itself.',
-}
+/** A text that holds a template: what it gives is known only when it runs. Editors show the field's description. */
+export const TEMPLATE: JsonObject = { type: 'string', pattern: '\\{\\{|\\{%|\\{#' }
 const REF = { $ref: '#/$defs/template' }
 
 /** The keywords that say where a value stands and what it is for, not what it may be. */
