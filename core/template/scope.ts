@@ -40,7 +40,11 @@ export function makeScope(names: Names, extras: Readonly<Record<string, unknown>
         case 'ctx':
           return lazy(names.ctxNames(), names.ctx)
         case 'vars':
-          return names.ctxFirst ? lazy(bothNames(names), bothValue(names)) : lazy(names.ctxNames(), names.ctx)
+          if (names.ctxFirst) return lazy(bothNames(names), bothValue(names))
+          // Of the current dialect this is no name of its own: a workload key may be called so.
+          return Object.hasOwn(names.workload(), name)
+            ? names.workload()[name]
+            : lazy(names.ctxNames(), names.ctx)
         case 'steps':
           return lazy(names.stepNames(), names.step)
       }
