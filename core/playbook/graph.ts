@@ -12,7 +12,10 @@ export function graphOf(playbook: Playbook): Graph {
   const after = new Map<string, Set<string>>()
   const before = new Map<string, string[]>()
   for (const { name, next, onEnter, onCall, onExit } of playbook.steps) {
-    const reactions = [...onEnter, ...onCall, ...onExit].flatMap(({ calls, next }) => [...calls, ...(next ?? [])])
+    const reactions = [...onEnter, ...onCall, ...onExit].flatMap(({ calls, next }) => [
+      ...calls,
+      ...(next ?? []),
+    ])
     const targets = new Set([...next.arcs, ...reactions].map((target) => target.step))
     after.set(name, targets)
     for (const target of targets) before.set(target, [...(before.get(target) ?? []), name])

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -159,17 +160,21 @@ t.test('a server that does not answer is exit code 7 with what to type', async (
   t.match(result.err, /No server answers at http:\/\/127\.0\.0\.1:1: .*noetlctl dev/)
 })
 
+const MIGRATIONS = readdirSync(new URL('../../core/store/migrations/', import.meta.url))
+  .map((file) => file.slice(0, -4))
+  .sort()
+
 t.test('setup: makes schema, stream and consumers once', async (t) => {
   const databaseUrl = (await (await import('../support/postgres.ts')).testDatabase(t, { migrated: false }))
     .url
   const args = ['setup', '--database-url', databaseUrl, '--nats-url', gateway.nats.url]
   t.match((await runCli([...args, '--json'])).json(), {
-    migrations: ['0001_init'],
-    schemaVersion: 1,
+    migrations: MIGRATIONS,
+    schemaVersion: MIGRATIONS.length,
     stream: { name: 'NOETL_COMMANDS', created: false },
     consumers: ['noetl-worker-pool'],
   })
-  t.match((await runCli(args)).out, /schema version 1, nothing to apply\nstream +NOETL_COMMANDS was there/)
+  t.match((await runCli(args)).out, /schema version \d+, nothing to apply\nstream +NOETL_COMMANDS was there/)
   t.match((await runCli([...args, '--lanes', 'high,normal', '--pool', 'gpu', '--json'])).json(), {
     consumers: ['noetl-worker-pool-high-gpu', 'noetl-worker-pool-normal-gpu'],
   })
@@ -209,7 +214,7 @@ t.test('server start: a database without the schema says what to type; a taken p
   ])
   t.match(bare, {
     code: 1,
-    err: /schema version 0, this server needs 1\. Run: noetlctl setup\nCode: NOETL_ERR_STORE_SCHEMA/,
+    err: /schema version 0, this server needs \d+\. Run: noetlctl setup\nCode: NOETL_ERR_STORE_SCHEMA/,
   })
   const port = new URL(gateway.server.url).port
   const taken = await runCli([

@@ -6,10 +6,15 @@ const folder = fileURLToPath(new URL('../../cli/commands', import.meta.url))
 
 /** Commands with their arguments and flags. A change here is a change that users see: say so in the changelog. */
 const SURFACE: Record<string, string> = {
+  'dead-letter drop': 'id --server --token --fingerprint --path --all --rate --reason --json',
+  'dead-letter list': '--server --token --each --fingerprint --path --status --limit --json',
+  'dead-letter retry': 'id --server --token --fingerprint --path --all --rate --json',
+  'dead-letter show': 'id --server --token --full --json',
   dev: '--database-url --host --port --nats-url --data-dir --log-level --token --slots --once --samples',
   execute: 'path --server --token --payload --set --version --watch --wait --timeout --full --json',
   'execution events': 'id --server --token --type --since --limit --page --json',
   'execution list': '--server --token --path --status --limit --offset --json',
+  'execution resolve': 'id --server --token --step --done --result --failed --retry --reason --json',
   'execution show': 'id --server --token --full --json',
   'execution watch': 'id --server --token --timeout --full --json',
   'playbook list': '--server --token --all --json',

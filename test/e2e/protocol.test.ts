@@ -192,33 +192,36 @@ t.test('leases: claimed with a token, renewed and handed back with it alone', as
   t.match(await report(wrong.token), { outcome: 'recorded' })
 })
 
-t.test('a lease that runs out is taken over, and after three silent attempts a person is asked', async (t) => {
-  const id = await gateway.execute('two')
-  const command_id = await commandOf(id)
-  const claim = async (n: number) => {
-    for (;;) {
-      const { results } = await post<{ results: { command?: { attempt: number }; error?: object }[] }>(
-        '/api/v2/commands/claim',
-        {
-          worker_id: `w${n}`,
-          leases: [{ execution_id: id, command_id, token: randomUUID() }],
-        },
-      )
-      if (results[0]?.command !== undefined) return results[0].command.attempt
-      await new Promise((resolve) => setTimeout(resolve, 50))
+t.test(
+  'a lease that runs out is taken over, and after three silent attempts a person is asked',
+  async (t) => {
+    const id = await gateway.execute('two')
+    const command_id = await commandOf(id)
+    const claim = async (n: number) => {
+      for (;;) {
+        const { results } = await post<{ results: { command?: { attempt: number }; error?: object }[] }>(
+          '/api/v2/commands/claim',
+          {
+            worker_id: `w${n}`,
+            leases: [{ execution_id: id, command_id, token: randomUUID() }],
+          },
+        )
+        if (results[0]?.command !== undefined) return results[0].command.attempt
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
     }
-  }
-  t.same([await claim(1), await claim(2), await claim(3)], [1, 2, 3])
-  const letter = await until('a dead letter', async () => {
-    const { dead_letters } = await gateway.client.request<{ dead_letters: object[] }>(
-      'GET',
-      `/api/v2/dead-letters?execution_id=${id}&status=open`,
-    )
-    return dead_letters[0]
-  })
-  t.match(letter, { reason: 'attempts', message: /begun 3 times and none was heard of again/ })
-  t.match(await gateway.client.request('GET', `/api/executions/${id}/status`), { status: 'RUNNING' })
-})
+    t.same([await claim(1), await claim(2), await claim(3)], [1, 2, 3])
+    const letter = await until('a dead letter', async () => {
+      const { dead_letters } = await gateway.client.request<{ dead_letters: object[] }>(
+        'GET',
+        `/api/v2/dead-letters?execution_id=${id}&status=open`,
+      )
+      return dead_letters[0]
+    })
+    t.match(letter, { reason: 'attempts', message: /begun 3 times and none was heard of again/ })
+    t.match(await gateway.client.request('GET', `/api/executions/${id}/status`), { status: 'RUNNING' })
+  },
+)
 
 t.test('two hundred claims of one command at once give one lease, in one request and in many', async (t) => {
   const id = await gateway.execute('two')

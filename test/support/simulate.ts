@@ -46,7 +46,12 @@ export function simulatePlan(plan: Plan, options: SimulateOptions = {}): Simulat
   const { gives = {}, pick = () => 0, maxTurns = 20_000 } = options
   const workload: JsonObject = { ...plan.playbook.workload, ...options.workload }
   let id = 100
-  const env = { now: '2026-01-01T00:00:00.000Z', newId: () => String(++id), lane: 'normal', effectOf: () => 'idempotent' as const }
+  const env = {
+    now: '2026-01-01T00:00:00.000Z',
+    newId: () => String(++id),
+    lane: 'normal',
+    effectOf: () => 'idempotent' as const,
+  }
   let known: Known = nothingYet('100', null, workload)
   const events: Event[] = []
   const open: { command_id: string; step: string; index: number | null }[] = []

@@ -152,7 +152,12 @@ const FAULTS: [string, string, string, Partial<Fault>][] = [
     'workload must be a mapping',
     { line: 2 },
   ],
-  ['an action outside of a case', one('collect: {into: x}'), '"collect" of step "start" has its place in a case', {}],
+  [
+    'an action outside of a case',
+    one('collect: {into: x}'),
+    '"collect" of step "start" has its place in a case',
+    {},
+  ],
   [
     'an unknown final step',
     'metadata: {path: p}\nexecutor: {spec: {final_step: bey}}\nworkflow: [{step: start}, {step: bye}]',
