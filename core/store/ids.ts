@@ -11,19 +11,21 @@ export function makeIdSource(options: { server: number; now?: () => number }): (
   const server = BigInt(options.server & 0x3ff) << 12n
   let lastMs = 0
   let count = 0
+  const idOf = (ms: number, count: number) => (BigInt(ms) << 22n) | server | BigInt(count)
   return (after) => {
     let ms = Math.max(now() - EPOCH, lastMs)
-    if (after !== undefined) {
-      const afterMs = Number(BigInt(after) >> 22n)
-      if (afterMs >= ms && afterMs > lastMs) ms = afterMs + 1
-    }
     count = ms === lastMs ? count + 1 : 0
     if (count > 0xfff) {
       ms += 1
       count = 0
     }
+    // Another server may have made ids in this very millisecond too, and its number may be the higher one.
+    if (after !== undefined && idOf(ms, count) <= BigInt(after)) {
+      ms = Number(BigInt(after) >> 22n) + 1
+      count = 0
+    }
     lastMs = ms
-    return String((BigInt(ms) << 22n) | server | BigInt(count))
+    return String(idOf(ms, count))
   }
 }
 

@@ -184,6 +184,19 @@ t.test(
   },
 )
 
+t.test('ids: rise above one that another source made in the same millisecond', async (t) => {
+  const now = Date.now()
+  const mine = makeIdSource({ server: 1, now: () => now })
+  const other = makeIdSource({ server: 5, now: () => now })
+  mine()
+  for (let n = 0; n < 5; n++) {
+    const its = other()
+    const after = mine(its)
+    t.ok(BigInt(after) > BigInt(its), `${after} is above ${its}`)
+    t.ok(BigInt(other(after)) > BigInt(after))
+  }
+})
+
 t.test(
   'json text: whatever a string holds, jsonb takes it and gives it back but for NUL and half pairs',
   async (t) => {
