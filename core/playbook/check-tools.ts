@@ -12,7 +12,7 @@ import { TASK_KEYS } from './tasks.ts'
 export function checkTools(root: JsonObject, tools: readonly ToolDescription[], faults: Faults): void {
   const byKind = new Map(tools.map((tool) => [tool.kind, tool]))
   for (const step of stepsOf(root)) {
-    for (const tool of toolsOf(step)) {
+    for (const tool of toolsOf(step).flatMap(withProbe)) {
       const description = byKind.get(String(tool.value.kind))
       if (description === undefined || description.kind === 'workbook') continue
       checkTool(tool, { description, whose: `step "${step.name}"`, faults, complete: true })
@@ -28,6 +28,12 @@ export function checkTools(root: JsonObject, tools: readonly ToolDescription[], 
 
 /** What an entry of the workbook has beside a tool's fields. */
 const OF_WORKBOOK = ['assert', 'type']
+/** A tool, and the one that tells whether an earlier run of it was done. */
+function withProbe({ value, path }: Placed<JsonObject>): Placed<JsonObject>[] {
+  const probe = isObject(value.probe) ? [{ value: value.probe, path: [...path, 'probe'] }] : []
+  return [{ value, path }, ...probe]
+}
+
 const OF_SPEC = ['policy', 'when', 'aside', 'rows']
 
 function checkTool(

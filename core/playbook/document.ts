@@ -40,7 +40,9 @@ export function readDocument(text: string): ReadDocument {
     document = parseDocument(text, { intAsBigInt: true, merge: true, prettyErrors: false, logLevel: 'error' })
     const errors = document.errors.slice(0, MAX_ERRORS).map((error) => {
       const place = at(error.pos[0])
-      return { ...place, message: `${error.message}${quotesHint(text.split('\n', place.line).at(-1))}` }
+      const several = error.code === 'MULTIPLE_DOCS'
+      const message = several ? 'a second document begins here; a file holds one playbook' : error.message
+      return { ...place, message: `${message}${quotesHint(text.split('\n', place.line).at(-1))}` }
     })
     if (errors.length > 0) throw refuse(errors)
     root = plain(document.toJS({ maxAliasCount: MAX_ALIASES }))

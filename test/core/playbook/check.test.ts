@@ -160,6 +160,9 @@ finds(
     faults: [/field "text" of the tool echo is 1/, /field "text" of the tool echo is 2/],
   },
 )
+finds('fields: of a probe as well', tool('text: a, probe: {kind: echo, text: 5}'), {
+  faults: [/field "text" of the tool echo is 5/],
+})
 finds(
   'fields: an entry of the workbook may leave out what the step says, and hold a place open',
   steps(

@@ -36,6 +36,7 @@ for (const [name, text] of [
   ['a text', 'hello'],
   ['two keys of one name', 'a: 1\na: 2'],
   ['a NUL', 'a: "x\0"'],
+  ['a second document', 'a: 1\n---\nb: 2'],
   ['an unknown alias', 'a: *b'],
   [
     'aliases that grow without end',
