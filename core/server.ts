@@ -179,7 +179,7 @@ async function makeParts(
     children,
     letters: makeLetters({ store, engine, newId, announce }),
     plans,
-    newId: () => newId(),
+    newId,
     announce,
     async toolKinds() {
       return [...new Set([...installed, ...(await kindsOfWorkers(pools.durable))])].sort()

@@ -4,6 +4,7 @@ import { makeError, type NoetlError } from '../errors.ts'
 import type { CallError, Child, CommandContext, LeasedCommand, Resume } from '../schemas/command.ts'
 import type { Value } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { believable } from '../store/ids.ts'
 import type { Claim, Claimed } from '../store/queue.ts'
 import type { Store } from '../store/store.ts'
 import type { Issue } from './enter.ts'
@@ -30,7 +31,7 @@ const LISTS_KEPT = 100
 export function makeClaims(parts: {
   store: Store
   plans: Plans
-  newId(): string
+  newId(after?: string): string
   leaseSeconds: number
   glimpse(executionId: string): Known | undefined
 }): Claims {
@@ -252,7 +253,7 @@ export function makeClaims(parts: {
     async claim(wanted) {
       const { worker_id } = wanted
       try {
-        const command = await batcher.add({ ...wanted, event_id: parts.newId() })
+        const command = await batcher.add({ ...wanted, event_id: parts.newId(believable(wanted.queue_id)) })
         publish('noetl:claimed', { worker_id, claimed: 1, refused: 0 })
         return command
       } catch (error) {

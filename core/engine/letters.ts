@@ -22,7 +22,7 @@ export interface Letters {
 export function makeLetters(parts: {
   store: Store
   engine: Engine
-  newId(): string
+  newId(after?: string): string
   announce(commands: Waiting[], again: boolean): void
 }): Letters {
   const { store, engine } = parts
@@ -33,7 +33,7 @@ export function makeLetters(parts: {
       const wanted = letters.map(({ execution_id, letter_id }) => ({
         execution_id,
         letter_id,
-        event_id: parts.newId(),
+        event_id: parts.newId(letter_id),
       }))
       const queued = await store.retryLetters(wanted)
       parts.announce(queued, true)

@@ -4,6 +4,7 @@ import { type Static, Type } from 'typebox'
 import { isNoetlError, makeError } from '../errors.ts'
 import type { LeasedCommand } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { believable } from '../store/ids.ts'
 import { findCommand } from '../store/queue.ts'
 import type { Parts } from './parts.ts'
 import { Id, idText, Name } from './shapes.ts'
@@ -48,7 +49,10 @@ export function leaseRoutes(app: FastifyInstance, parts: Parts, prefix: string):
     `${prefix}/commands/release`,
     { schema: { body: Leases, summary: 'Hands leases back; their attempts are not counted' } },
     async (request) => {
-      const leases = request.body.leases.map((lease) => ({ ...stored(lease), event_id: parts.newId() }))
+      const leases = request.body.leases.map((lease) => {
+        const named = stored(lease)
+        return { ...named, event_id: parts.newId(believable(named.queue_id)) }
+      })
       const released = await parts.store.releaseLeases(leases)
       parts.announce(released, true)
       return { released: released.map((command) => command.queue_id) }

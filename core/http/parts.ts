@@ -23,7 +23,8 @@ export interface Parts {
   children: Children
   letters: Letters
   plans: Plans
-  newId(): string
+  /** A new id, above all that were made here before and above `after`. */
+  newId(after?: string): string
   announce(commands: Waiting[], again?: boolean): void
   /** Tool kinds that playbooks may use now. */
   toolKinds(): Promise<string[]>

@@ -29,6 +29,17 @@ export function makeIdSource(options: { server: number; now?: () => number }): (
   }
 }
 
+/** How far ahead the clock of another server may be for its ids to be believed when a client names them. */
+const AHEAD_MS = 86_400_000
+
+/**
+ * An id that a client named, to make one above it: nothing when it is of so distant a future that no server
+ * can have made it, for all later ids would follow it there.
+ */
+export function believable(id: string): string | undefined {
+  return idTime(id) <= Date.now() + AHEAD_MS ? id : undefined
+}
+
 /** When an id was made, in milliseconds since 1970. */
 export function idTime(id: string): number {
   return Number(BigInt(id) >> 22n) + EPOCH

@@ -177,7 +177,11 @@ export async function releaseLeases(
 }
 
 /** Gives commands whose lease ran out back to the queue, unless their attempts are used up. */
-export async function rescueExpired(pool: pg.Pool, limit: number, newId: () => string): Promise<Waiting[]> {
+export async function rescueExpired(
+  pool: pg.Pool,
+  limit: number,
+  newId: (after: string) => string,
+): Promise<Waiting[]> {
   const { rows } = await pool.query<Waiting & { node_id: string; holder: string; attempt: number }>({
     name: 'rescue-expired',
     text: `WITH l AS MATERIALIZED (
@@ -195,7 +199,7 @@ export async function rescueExpired(pool: pg.Pool, limit: number, newId: () => s
   if (rows.length > 0) {
     const events = rows.map((row) => ({
       execution_id: row.execution_id,
-      event_id: newId(),
+      event_id: newId(row.queue_id),
       node_id: row.node_id,
       node_name: row.node_name,
       worker_id: row.holder,

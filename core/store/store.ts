@@ -53,7 +53,7 @@ export function makeStore({ durable, relaxed }: Pools) {
     renewLeases: (leases: Parameters<typeof renewLeases>[1], leaseSeconds: number) =>
       renewLeases(relaxed, leases, leaseSeconds),
     releaseLeases: (leases: Parameters<typeof releaseLeases>[1]) => releaseLeases(durable, leases),
-    rescueExpired: (limit: number, newId: () => string) => rescueExpired(relaxed, limit, newId),
+    rescueExpired: (limit: number, newId: (after: string) => string) => rescueExpired(relaxed, limit, newId),
 
     takeUnclaimed: (options: Parameters<typeof takeUnclaimed>[1]) => takeUnclaimed(relaxed, options),
     forgetAnnouncements: () => forgetAnnouncements(relaxed),

@@ -10,14 +10,16 @@ import type { Duty } from './upkeep.ts'
  * not heard of again, and those whose worker died in the midst of what is not safe to repeat. Their execution
  * stands where it stood, until a person says how it goes on.
  */
-export function giveUpDuty(parts: { store: Store; newId(): string }): Duty {
+export function giveUpDuty(parts: { store: Store; newId(after: string): string }): Duty {
   return {
     name: 'give-up',
     everySeconds: 1,
     async run() {
       const lost = await parts.store.findLost(100)
       if (lost.length === 0) return
-      const parked = await parts.store.parkLost(lost.map((command) => letterOf(command, parts.newId())))
+      const parked = await parts.store.parkLost(
+        lost.map((command) => letterOf(command, parts.newId(command.queue_id))),
+      )
       publish('noetl:upkeep', { what: 'parked', count: parked.length })
     },
   }

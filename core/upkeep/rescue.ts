@@ -6,7 +6,7 @@ import type { Duty } from './upkeep.ts'
 /** Takes leases from workers that were not heard of in time, and announces their commands to others. */
 export function rescueDuty(parts: {
   store: Store
-  newId(): string
+  newId(after: string): string
   announce(commands: Waiting[], again: boolean): void
 }): Duty {
   return {

@@ -4,7 +4,7 @@ import pg from 'pg'
 import t from 'tap'
 import { NOTHING } from '../../../core/engine/fold.ts'
 import { commitTransitions, type Transition } from '../../../core/store/commit.ts'
-import { idTime, makeIdSource } from '../../../core/store/ids.ts'
+import { believable, idAt, idTime, makeIdSource } from '../../../core/store/ids.ts'
 import { jsonText } from '../../../core/store/json-text.ts'
 import { migrate } from '../../../core/store/migrate.ts'
 import { claimCommands } from '../../../core/store/queue.ts'
@@ -195,6 +195,12 @@ t.test('ids: rise above one that another source made in the same millisecond', a
     t.ok(BigInt(after) > BigInt(its), `${after} is above ${its}`)
     t.ok(BigInt(other(after)) > BigInt(after))
   }
+})
+
+t.test('ids: one that a client names is not followed into a distant future', async (t) => {
+  const hour = idAt(Date.now() + 3_600_000)
+  t.equal(believable(hour), hour, 'a clock may be an hour off')
+  t.equal(believable('9223372036854775807'), undefined)
 })
 
 t.test(
