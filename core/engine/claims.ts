@@ -185,12 +185,9 @@ export function makeClaims(parts: {
       ctx: await ctxOf(row, (row.context.ctx ?? {}) as unknown as Record<string, Value>),
       steps: wholes,
       stubs,
-      previous:
-        previous === undefined
-          ? null
-          : previous.aside
-            ? await whole(row.execution_id, previousId!)
-            : previous.result,
+      ...(previous === undefined
+        ? {}
+        : { previous: previous.aside ? await whole(row.execution_id, previousId!) : previous.result }),
       previous_stub: previous?.aside ? previous.result : null,
       keychain:
         plan.playbook.keychain.length > 0 && needs.roots.has('keychain') ? plan.playbook.keychain : [],

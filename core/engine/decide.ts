@@ -203,7 +203,11 @@ function takeReport(turn: Turn, report: Report): boolean {
     ...(outcome.error === null ? {} : { error: outcome.error as unknown as Json }),
     ...(Object.keys(outcome.set).length > 0 ? { context: { set: outcome.set } } : {}),
   })
-  const facts = { facets: outcome.meta.facets, meta: outcome.meta as unknown as JsonObject }
+  const facts = {
+    facets: outcome.meta.facets,
+    meta: outcome.meta as unknown as JsonObject,
+    ...(outcome.step === undefined ? {} : { step: outcome.step }),
+  }
   if (run.loop && park !== undefined) {
     parkCommand(turn, runId, park)
     return true

@@ -63,7 +63,10 @@ export function enterStep(turn: Turn, token: Token, options: { final?: true } = 
 }
 
 function scopeAt(turn: Turn, planned: StepPlan, token: Token): (set: JsonObject) => Scope {
-  const extras = { ...token.args, event: { name: 'step.enter', step: planned.step.name, payload: {} } }
+  const extras = {
+    ...token.args,
+    event: { name: 'step.enter', step: planned.step.name, timestamp: turn.env.now, payload: {} },
+  }
   return (set) =>
     turn.scope(extras, { set, ...(token.previous === undefined ? {} : { previous: token.previous }) })
 }

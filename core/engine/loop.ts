@@ -108,6 +108,7 @@ export function reactToIteration(
     const names = namesAfter(planned, turn.result(call.eventId), call.error, {
       ...call.facts,
       event,
+      at: turn.env.now,
       more: {
         [planned.step.loop!.iterator]: item,
         item,

@@ -47,12 +47,12 @@ export function isStopped({ state, plan }: Turn): boolean {
 
 /**
  * The join rule: a token of a step with several predecessors waits while something else that is active or
- * pending can still reach that step, unless the step itself leads back to it.
+ * pending can still reach that step along arcs that lead on. Arcs that close a cycle do not count: a step does
+ * not wait for itself, and since the arcs that lead on form no ring, no two tokens wait for each other.
  */
 export function mustWait(plan: Plan, state: State, token: Token): boolean {
   if (token.aside || plan.graph.predecessors(token.step).length < 2) return false
-  const blocks = (other: string) =>
-    other !== token.step && plan.graph.reaches(other, token.step) && !plan.graph.reaches(token.step, other)
+  const blocks = (other: string) => plan.graph.leadsOn(other, token.step)
   return (
     Object.values(state.runs).some((run) => blocks(run.step)) || state.held.some((held) => blocks(held.step))
   )
@@ -62,6 +62,8 @@ export function mustWait(plan: Plan, state: State, token: Token): boolean {
 export interface CallFacts {
   facets: JsonObject
   meta: JsonObject
+  /** Values that `step.*` names were given. */
+  step?: JsonObject
 }
 
 /**
@@ -135,7 +137,7 @@ function leaveStep(turn: Turn, runId: string, error: CallError | null, facts: Ca
   }
   const scopeOf = (event: string, over: JsonObject) => {
     const more = run.loop === undefined ? {} : { loop: doneLoop(run.loop) }
-    const names = namesAfter(planned, own?.value, error, { ...facts, event, more })
+    const names = namesAfter(planned, own?.value, error, { ...facts, event, at: turn.env.now, more })
     return (set: JsonObject) =>
       turn.scope(names, { set: { ...over, ...set }, ...(previous === undefined ? {} : { previous }) })
   }
@@ -211,7 +213,7 @@ export function namesAfter(
   planned: StepPlan,
   result: StepResult | undefined,
   error: CallError | null,
-  facts: CallFacts & { event: string; more?: Record<string, unknown> },
+  facts: CallFacts & { event: string; at: string; more?: Record<string, unknown> },
 ): Record<string, unknown> {
   const { facets, meta } = facts
   const value = () => result?.value ?? null
@@ -219,7 +221,8 @@ export function namesAfter(
   const payload = Object.defineProperty({ error }, 'result', { enumerable: true, get: value })
   const names = {
     ...facts.more,
-    event: { name: facts.event, step: planned.step.name, payload },
+    step: facts.step ?? {},
+    event: { name: facts.event, step: planned.step.name, timestamp: facts.at, payload },
     ...(error === null ? {} : { error }),
     ...(result === undefined ? {} : { result, response: result }),
   }

@@ -154,7 +154,7 @@ async function register(
   let payload: Json = null
   let warnings: unknown = []
   if (kind.toLowerCase() === 'playbook') {
-    const compiled = compilePlaybook(content, await known(parts))
+    const compiled = compilePlaybook(content, { ...(await known(parts)), lenient: true })
     payload = compiled.playbook.workload
     warnings = compiled.warnings
   }

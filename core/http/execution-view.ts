@@ -5,6 +5,7 @@ import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { countEvents, type EventRow, listEvents } from '../store/events.ts'
 import { type ExecutionRow, loadExecution, loadExecutionFacts } from '../store/executions.ts'
 import { loadEvents } from '../store/values.ts'
+import { isMark } from '../template/scope.ts'
 import type { Parts } from './parts.ts'
 
 /** One page of an execution's events. */
@@ -178,10 +179,9 @@ export async function variablesOf(parts: Parts, id: string, state: State): Promi
   const events = elsewhere.length === 0 ? [] : await loadEvents(parts.pools.durable, id, elsewhere)
   const sets = new Map(events.map((event) => [event.event_id, (event.context?.set ?? {}) as JsonObject]))
   return Object.fromEntries(
-    Object.entries(state.ctx).map(([name, value]) => [
-      name,
-      'v' in value ? value.v : (sets.get(value.at)?.[name] ?? null),
-    ]),
+    Object.entries(state.ctx)
+      .filter(([name]) => !isMark(name))
+      .map(([name, value]) => [name, 'v' in value ? value.v : (sets.get(value.at)?.[name] ?? null)]),
   )
 }
 

@@ -18,7 +18,8 @@ export function readOutcome(name: ReportName, payload: JsonObject): Outcome {
     facets: isObject(told.facets) ? told.facets : {},
   }
   const set = isObject(payload.set) ? payload.set : {}
-  if (name === 'call.done') return { status: 'ok', error: null, result, set, meta }
+  const step = isObject(payload.step) ? { step: payload.step } : {}
+  if (name === 'call.done') return { status: 'ok', error: null, result, set, meta, ...step }
   const resume = isObject(payload.resume) ? payload.resume : {}
   if (name === 'call.retrying') {
     const delay = Number(payload.delay_seconds)
@@ -29,7 +30,7 @@ export function readOutcome(name: ReportName, payload: JsonObject): Outcome {
   if (name === 'call.waiting') {
     return { status: 'waiting', error: null, result, set, meta, child: readChild(payload.child), resume }
   }
-  return { status: 'error', error: readError(payload.error), result, set, meta }
+  return { status: 'error', error: readError(payload.error), result, set, meta, ...step }
 }
 
 /** A worker's error: a text, or an object of which at least the message is taken. */

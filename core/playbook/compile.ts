@@ -26,7 +26,15 @@ const ON_ERROR = ['fail', 'continue', 'park'] as const
  */
 export function compilePlaybook(
   source: string,
-  options: { toolKinds?: readonly string[]; tools?: readonly ToolDescription[] } = {},
+  options: {
+    toolKinds?: readonly string[]
+    tools?: readonly ToolDescription[]
+    /**
+     * What would fail a step if it ever ran (a literal that its tool does not take, a field that is absent) is
+     * told as a warning: playbooks that other engines took run as far as they ran there.
+     */
+    lenient?: boolean
+  } = {},
 ): { playbook: Playbook; warnings: Fault[] } {
   const document = readDocument(source)
   const { root, placeOf } = document
@@ -61,7 +69,10 @@ export function compilePlaybook(
     keychain: readKeychain(root.keychain, faults),
   }
   checkReferences(playbook, root, faults)
-  if (toolKinds !== undefined) checkPlaybook(playbook, root, { tools: options.tools ?? [], faults })
+  if (toolKinds !== undefined) {
+    const told = options.lenient ? { ...faults, fault: faults.warn } : faults
+    checkPlaybook(playbook, root, { tools: options.tools ?? [], faults: told })
+  }
   faults.settle()
   if (faults.faults.length > 0) {
     throw makeError(

@@ -59,9 +59,14 @@ export function readStep(
   }
   warnUnknownKeys(written, [...STEP_KEYS, ...ACTIONS], path, { faults, nearest })
   const value = unfoldKinds(written, path, faults)
+  const input = {
+    ...mapping(value.args, [...path, 'args'], faults),
+    ...mapping(value.input, [...path, 'input'], faults),
+  }
   const { tasks, pipeline } = readTasks({ tool: value.tool, ahead: value.ahead, aside: value.aside }, path, {
     ...about,
     step: name,
+    given: input,
   })
   const spec = mapping(value.spec, [...path, 'spec'], faults)
   const policy = mapping(spec.policy, [...path, 'spec', 'policy'], faults)
@@ -78,10 +83,7 @@ export function readStep(
     line: about.line,
     tasks,
     pipeline,
-    input: {
-      ...mapping(value.args, [...path, 'args'], faults),
-      ...mapping(value.input, [...path, 'input'], faults),
-    },
+    input,
     ...(loop === undefined ? {} : { loop }),
     set: {
       ...ctxNames(mapping(value.vars, [...path, 'vars'], faults)),

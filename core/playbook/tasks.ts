@@ -37,6 +37,8 @@ export interface TasksAbout {
   dialect: Playbook['dialect']
   toolKinds: ToolKinds
   workbook: Workbook
+  /** Arguments that the step itself gives. */
+  given?: JsonObject
   /** Names that paths without braces may begin with. */
   known: ReadonlySet<string>
   faults: Faults
@@ -124,7 +126,7 @@ function readTask(
     return undefined
   }
   if (kind === 'workbook') {
-    const found = fromWorkbook(value, path, { step, workbook, faults })
+    const found = fromWorkbook(value, path, { step, workbook, faults, given: about.given ?? {} })
     const own = label ?? text(value.name, [...path, 'name'], faults) ?? `task_${index}`
     return found === undefined ? undefined : readTask({ value: found, label: own }, index, path, about)
   }

@@ -41,8 +41,9 @@ export function readWorkbook(value: Json | undefined, faults: Faults): Workbook 
 export function fromWorkbook(
   value: JsonObject,
   path: Path,
-  { step, workbook, faults }: { step: string; workbook: Workbook; faults: Faults },
+  about: { step: string; workbook: Workbook; faults: Faults; given: JsonObject },
 ): JsonObject | undefined {
+  const { step, workbook, faults } = about
   const wanted = text(value.task ?? value.name, [...path, 'name'], faults)
   // In a list `name` is the label; beside it, or instead of it, `task` may name the entry.
   const entry = workbook.get(wanted ?? '') ?? workbook.get(typeof value.name === 'string' ? value.name : '')
@@ -56,7 +57,11 @@ export function fromWorkbook(
     return undefined
   }
   const { kind: _kind, name: _name, task: _task, input, args, ...over } = value
-  const own = { ...mapping(entry.args, path, faults), ...mapping(entry.input, path, faults) }
+  const named = { ...mapping(entry.args, path, faults), ...mapping(entry.input, path, faults) }
+  // What the step gives lies under the tool's arguments, but a placeholder does not hide it.
+  const own = Object.fromEntries(
+    Object.entries(named).filter(([name, held]) => held !== null || !Object.hasOwn(about.given, name)),
+  )
   const given = {
     ...mapping(args, [...path, 'args'], faults),
     ...mapping(input, [...path, 'input'], faults),

@@ -77,8 +77,8 @@ export interface CommandContext {
   steps: JsonObject
   /** Of those that are stored aside, the stub that stands for them. */
   stubs: JsonObject
-  /** Result of the step that led here. */
-  previous: Json
+  /** Result of the step that led here; absent: none did. */
+  previous?: Json
   previous_stub: Json
   /** Keychain entries that the templates name. */
   keychain: KeychainEntry[]
@@ -133,6 +133,8 @@ export type Outcome = {
   result: Json
   /** `ctx.*` and bare names that rules and tool `set` assigned, in order of assignment. */
   set: JsonObject
+  /** Values that `step.*` names were given: for the step's own `set` and arcs. */
+  step?: JsonObject
   meta: {
     duration_ms: number
     /** Tool calls made, retries included. */

@@ -77,11 +77,16 @@ function bothValue(names: Names): (name: string) => Json | undefined {
   }
 }
 
+/** Names by which the compiler of the first dialect keeps what a clause decided; no one else needs to see them. */
+export function isMark(name: string): boolean {
+  return /^_(case|enter|failed):/.test(name)
+}
+
 /** An object whose members are fetched when they are looked at. */
 function lazy(keys: Iterable<string>, get: (key: string) => unknown): object {
   const object = {}
   for (const key of keys) {
-    Object.defineProperty(object, key, { enumerable: true, configurable: true, get: () => get(key) })
+    Object.defineProperty(object, key, { enumerable: !isMark(key), configurable: true, get: () => get(key) })
   }
   return object
 }

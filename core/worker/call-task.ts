@@ -125,6 +125,7 @@ export function namesAfter(
     event: {
       name: error === null ? 'call.done' : 'call.error',
       step,
+      timestamp: new Date().toISOString(),
       payload: { result, error: error as unknown as Json },
     },
     [step]: own,

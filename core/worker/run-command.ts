@@ -82,6 +82,7 @@ export async function runBody(
   const outcome = () => ({
     result: pipeline ? merge(left, tasks.length) : (left.at(-1)?.result ?? null),
     set: scope.assigned,
+    ...(Object.keys(scope.step).length === 0 ? {} : { step: scope.step }),
     meta: {
       duration_ms: Math.round((performance.now() - startedAt) * 1000) / 1000,
       calls: progress.calls,

@@ -17,6 +17,8 @@ export interface StepScope {
   latest(): Readonly<Record<string, unknown>>
   /** `ctx` values assigned so far: they go back with the report. */
   readonly assigned: JsonObject
+  /** `step.*` values assigned so far. */
+  readonly step: JsonObject
   /** Everything by name, for code that looks at it whole. */
   all(): JsonObject
   /** What was bound and assigned so far, for the command that goes on after a wait. */
@@ -69,8 +71,9 @@ export function makeStepScope(
     stepNames: () => [...new Set([...Object.keys(context.steps), ...Object.keys(context.stubs)])],
     step: (name: string) => stepResult(context, name),
     previous: () => {
-      if (context.previous_stub !== null) return new StepResult(context.previous_stub, () => context.previous)
-      return context.previous === null ? undefined : new StepResult(context.previous)
+      if (context.previous === undefined) return undefined
+      const { previous, previous_stub: stub } = context
+      return stub === null ? new StepResult(previous) : new StepResult(stub, () => previous)
     },
     now: around.now,
   }
@@ -113,6 +116,7 @@ export function makeStepScope(
     },
     latest: () => latest,
     assigned,
+    step: perRun,
     all: () => ({
       ...ctx,
       ...context.workload,

@@ -10,6 +10,7 @@ import type { CallError } from '../../core/schemas/command.ts'
 import type { Event } from '../../core/schemas/event.ts'
 import type { State, Status } from '../../core/schemas/execution.ts'
 import type { Json, JsonObject } from '../../core/schemas/json.ts'
+import { isMark } from '../../core/template/scope.ts'
 import type { Credential } from '../../core/tools/define.ts'
 import { runCommand } from '../../core/worker/run-command.ts'
 import { asJson, makePlayStore, type PlayStore } from './play-store.ts'
@@ -87,7 +88,7 @@ export async function play(text: string, options: PlayOptions = {}): Promise<Pla
     error: error?.message ?? null,
     result: store.resultOf(id),
     results: await store.resultsOf(id),
-    ctx: store.ctxOf(id),
+    ctx: Object.fromEntries(Object.entries(store.ctxOf(id)).filter(([name]) => !isMark(name))),
     events: events.map(({ event_type, node_name }) => `${event_type} ${node_name}`),
     entered: events.filter(isEntry).map(({ node_name }) => node_name ?? ''),
     calls,

@@ -281,7 +281,7 @@ t.test('seed result: a step that runs again is judged anew', async (t) => {
 - {step: b}`,
     { gives: { start: [{ n: 1 }, { n: 2 }] } },
   )
-  t.strictSame([entered, ctx], [['start', 'a', 'start', 'b'], { '_case:start': null }])
+  t.strictSame([entered, ctx], [['start', 'a', 'start', 'b'], {}])
 })
 
 t.test('seed result: in a loop, of each round by itself', async (t) => {
