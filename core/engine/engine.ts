@@ -166,7 +166,7 @@ export function makeEngine(parts: {
   async function step(executionId: string, batch: Waiting[]): Promise<void> {
     let inputs = batch
     for (let tries = 0; tries < 100; tries++) {
-      const { known, plan } = await recall(executionId)
+      const { known, plan, remembered } = await recall(executionId)
       if (known.status !== 'RUNNING') {
         memory.delete(executionId)
         for (const waiting of inputs) waiting.done({ taken: false, status: known.status })
@@ -178,6 +178,11 @@ export function makeEngine(parts: {
         inputs.map((waiting) => waiting.input),
       )
       const late = inputs.filter((_, i) => decision.taken[i] === false)
+      if (remembered && (late.length > 0 || decision.events.length === 0)) {
+        // Another server may have gone on since: only what is stored says that something is late, or nothing to do.
+        memory.delete(executionId)
+        continue
+      }
       inputs = inputs.filter((_, i) => decision.taken[i] !== false)
       for (const waiting of late) waiting.done({ taken: false, status: known.status })
       if (inputs.length === 0) return
@@ -289,9 +294,12 @@ export function makeEngine(parts: {
     }
   }
 
-  async function recall(executionId: string): Promise<{ known: Known; plan: Plan }> {
+  /** `remembered`: from memory, hence perhaps of a time before now. */
+  async function recall(executionId: string): Promise<{ known: Known; plan: Plan; remembered: boolean }> {
     const there = memory.get(executionId)
-    if (there !== undefined) return { known: there.known, plan: await plans.byId(there.catalogId) }
+    if (there !== undefined) {
+      return { known: there.known, plan: await plans.byId(there.catalogId), remembered: true }
+    }
     const row = await store.loadExecution(executionId)
     if (row === undefined) throw makeError('NOETL_ERR_EXECUTION_NOT_FOUND', [executionId])
     const plan = await plans.byId(row.catalog_id)
@@ -309,7 +317,7 @@ export function makeEngine(parts: {
       fresh: false,
     }
     remember(plan, known)
-    return { known, plan }
+    return { known, plan, remembered: false }
   }
 
   function remember(plan: Plan, known: Known): void {
