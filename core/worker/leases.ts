@@ -35,11 +35,19 @@ interface ClaimReply {
   results: ({ command: LeasedCommand } | { error: { code: string; retry_after?: number } })[]
 }
 
+/**
+ * Of the time between two renewals, a third of the lease: how long one may wait for its answer, and the pause
+ * before it is tried again. Two in a row may go unanswered before the lease has run out.
+ */
+const ANSWER_SHARE = 0.5
+const PAUSE_SHARE = 0.1
+
 export function makeLeases(options: { workerId: string; servers: Servers; log: Logger }): Leases {
   const { workerId, servers, log } = options
   const held = new Map<string, Lease>()
   let renewing = false
   let timer: NodeJS.Timeout | undefined
+  let again: NodeJS.Timeout | undefined
   let everyMs = 0
 
   /** Claims that arrive together go in one request, per server. */
@@ -76,6 +84,10 @@ export function makeLeases(options: { workerId: string; servers: Servers; log: L
       signal: controller.signal,
       abort: (reason) => controller.abort(reason),
     }
+    // Claimed before, and lost unnoticed: what still runs of it must not go on beside this one.
+    held
+      .get(command.command_id)
+      ?.abort(new CallAborted('lease-lost', `command ${command.command_id} was leased to this worker anew`))
     held.set(command.command_id, lease)
     const wanted = (command.lease_seconds * 1000) / 3
     if (timer === undefined || wanted < everyMs) {
@@ -95,7 +107,7 @@ export function makeLeases(options: { workerId: string; servers: Servers; log: L
       const { renewed } = await servers.post<{ renewed: string[] }>(
         '/api/v2/commands/renew',
         { worker_id: workerId, leases: leases.map(named) },
-        { timeoutMs: 5000 },
+        { timeoutMs: everyMs * ANSWER_SHARE },
       )
       const still = new Set(renewed)
       for (const lease of leases) {
@@ -109,6 +121,8 @@ export function makeLeases(options: { workerId: string; servers: Servers; log: L
       }
     } catch (err) {
       log.warn({ err, leases: leases.length }, 'leases could not be renewed; trying again')
+      again = setTimeout(() => void renew(), everyMs * PAUSE_SHARE)
+      again.unref()
     } finally {
       renewing = false
     }
@@ -136,6 +150,7 @@ export function makeLeases(options: { workerId: string; servers: Servers; log: L
     },
     close() {
       clearInterval(timer)
+      clearTimeout(again)
       held.clear()
     },
   }
