@@ -16,6 +16,8 @@ export interface People {
   meddledWith: ReadonlySet<string>
 }
 
+/** Failures of one execution after which no one believes that another try helps. */
+const PATIENCE = 10
 /** How often letters are looked at. In milliseconds. */
 const LOOK_MS = 2000
 
@@ -86,9 +88,10 @@ export function makePeople(parts: {
       const look = () => {
         if (own !== round) return
         for (const { letters, queue, row } of tables.all()) {
+          const failures = [...letters.values()].filter(({ reason }) => reason === 'error').length
           for (const { letter_id: id, queue_id, status } of letters.values()) {
             if (status !== 'open' || !queue.has(queue_id)) continue
-            if (kindly || random.chance(0.5)) void ask('/retry', { id })
+            if (kindly ? failures < PATIENCE : random.chance(0.5)) void ask('/retry', { id })
             else {
               touch(row.execution_id)
               void ask('/resolve', { id, as: random.pick(['done', 'dropped']) })

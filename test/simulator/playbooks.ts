@@ -59,7 +59,7 @@ function drawSteps(
       ...(random.chance(0.2) ? { args: { from: step } } : {}),
     }))
     if (back && random.chance(0.5)) {
-      arcs.unshift({ step: random.pick(names.slice(0, i + 1)), when: `{{ ctx.n_${step} < 3 }}` })
+      arcs.unshift({ step: random.pick(names.slice(0, i + 1)), when: `{{ error is undefined and ctx.n_${step} < 3 }}` })
     }
     if (body.catches && later.length > 0) {
       arcs.unshift({ step: random.pick(later), when: "{{ output.status == 'error' }}" })

@@ -199,7 +199,9 @@ function checkLoops({ events, fault }: About): void {
     const indexes = fresh.map(({ current_index }) => current_index)
     if (indexes.length - parked.length > new Set(indexes).size)
       fault(`${name}: an iteration was issued twice`)
-    if (done[0]?.status === 'ok' && total !== Number.POSITIVE_INFINITY && outcomes.size !== total) {
+    // An error elsewhere that nothing caught lets no further iteration begin.
+    const stopped = of(events, 'step.exit').some(({ status, meta }) => status === 'error' && meta?.caught !== true)
+    if (done[0]?.status === 'ok' && total !== Number.POSITIVE_INFINITY && !stopped && outcomes.size !== total) {
       fault(`${name} is done with ${outcomes.size} of ${total} iterations`)
     }
   }
