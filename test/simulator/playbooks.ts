@@ -52,18 +52,21 @@ function drawSteps(
     const later = names.slice(i + 1)
     const targets = new Set(later.length === 0 ? [] : [random.pick(later)])
     while (later.length > targets.size && random.chance(0.4)) targets.add(random.pick(later))
-    if (mode === 'inclusive' && targets.size > 1) inclusive = true
     const arcs: JsonObject[] = [...targets].map((target) => ({
       step: target,
       ...(random.chance(0.2) ? { when: `{{ ctx.n_${step} >= 1 }}` } : {}),
       ...(random.chance(0.2) ? { args: { from: step } } : {}),
     }))
     if (back && random.chance(0.5)) {
-      arcs.unshift({ step: random.pick(names.slice(0, i + 1)), when: `{{ error is undefined and ctx.n_${step} < 3 }}` })
+      arcs.unshift({
+        step: random.pick(names.slice(0, i + 1)),
+        when: `{{ error is undefined and ctx.n_${step} < 3 }}`,
+      })
     }
     if (body.catches && later.length > 0) {
       arcs.unshift({ step: random.pick(later), when: "{{ output.status == 'error' }}" })
     }
+    if (mode === 'inclusive' && arcs.length > 1) inclusive = true
     return {
       step,
       ...body.fields,

@@ -142,11 +142,14 @@ export async function simulate(
   if (!rested) for (const kept of all) faults.push(...unrest(kept))
   for (const kept of all) {
     const { row, queue, waits } = kept
-    const { graph } = plans.get(row.catalog_id)!
-    const acyclic = !plans.get(row.catalog_id)!.playbook.steps.some(({ name }) => graph.reaches(name, name))
+    const { graph, playbook } = plans.get(row.catalog_id)!
+    const wayBack = playbook.steps.some(({ name }) => graph.reaches(name, name))
     const sorted = [...kept.events].sort((a, b) => byId(a.event_id, b.event_id))
     faults.push(
-      ...checkHistory(sorted, row, [...queue.values()], { waits: [...waits.keys()], graph, acyclic }),
+      ...checkHistory(sorted, row, [...queue.values()], {
+        waits: [...waits.keys()],
+        ...(wayBack ? {} : { acyclic: graph }),
+      }),
     )
   }
   const mains = all.filter(({ row }) => row.parent_execution_id === null)

@@ -97,7 +97,7 @@ export function makeWatch(world: World, tables: Tables): Watch {
       else if (name === 'claimCommands') watchClaims(given[0] as Claimed[], done)
       else {
         done()
-        if (name === "tellLate") world.note(() => `tellLate by ${process.name}: ${JSON.stringify(given[0])}`)
+        if (name === 'tellLate') world.note(() => `tellLate by ${process.name}: ${JSON.stringify(given[0])}`)
         if (/^(rescue|parkLost|releaseLeases|retryLetters|takeUnclaimed)$/.test(name)) {
           const rows = answer as unknown as (string | { queue_id: string })[]
           if (rows.length > 0) {

@@ -22,10 +22,11 @@ export interface StoredCommand {
 export interface HistoryOptions {
   /** Executions that this one waits for by the rows of `noetl.wait`. Absent: not looked at. */
   waits?: string[]
-  /** Of the playbook's version that ran. With it the join rule is looked at. */
-  graph?: Graph
-  /** Whether a step is entered once at most: the playbook has no way back. */
-  acyclic?: boolean
+  /**
+   * Of a playbook without a way back: each step is entered once at most, and only when nothing that is active
+   * can still reach it.
+   */
+  acyclic?: Pick<Graph, 'predecessors' | 'reaches'>
 }
 
 /**
@@ -200,8 +201,15 @@ function checkLoops({ events, fault }: About): void {
     if (indexes.length - parked.length > new Set(indexes).size)
       fault(`${name}: an iteration was issued twice`)
     // An error elsewhere that nothing caught lets no further iteration begin.
-    const stopped = of(events, 'step.exit').some(({ status, meta }) => status === 'error' && meta?.caught !== true)
-    if (done[0]?.status === 'ok' && total !== Number.POSITIVE_INFINITY && !stopped && outcomes.size !== total) {
+    const stopped = of(events, 'step.exit').some(
+      ({ status, meta }) => status === 'error' && meta?.caught !== true,
+    )
+    if (
+      done[0]?.status === 'ok' &&
+      total !== Number.POSITIVE_INFINITY &&
+      !stopped &&
+      outcomes.size !== total
+    ) {
       fault(`${name} is done with ${outcomes.size} of ${total} iterations`)
     }
   }
@@ -248,7 +256,7 @@ function checkSteps({ events, execution, options, fault }: About): void {
         )
       }
       if (options.acyclic && entered.get(step)! > 1) fault(`step "${step}" ran ${entered.get(step)} times`)
-      checkJoin(event, [...active.values()], options.graph, fault)
+      checkJoin(event, [...active.values()], options.acyclic, fault)
       active.set(event.node_id ?? event.event_id, step)
     } else if (event.event_type === 'step.exit') {
       if (!active.delete(event.node_id ?? ''))
@@ -260,12 +268,15 @@ function checkSteps({ events, execution, options, fault }: About): void {
   }
 }
 
-function checkJoin(event: Event, active: string[], graph: Graph | undefined, fault: About['fault']): void {
+function checkJoin(
+  event: Event,
+  active: string[],
+  graph: HistoryOptions['acyclic'],
+  fault: About['fault'],
+): void {
   const step = event.node_name ?? ''
   if (graph === undefined || event.meta?.aside === true || graph.predecessors(step).length < 2) return
-  const open = active.find(
-    (other) => other !== step && graph.reaches(other, step) && !graph.reaches(step, other),
-  )
+  const open = active.find((other) => graph.reaches(other, step))
   if (open !== undefined) fault(`step "${step}" began while "${open}" could still reach it`)
 }
 
