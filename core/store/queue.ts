@@ -143,7 +143,10 @@ export interface Waiting {
 
 const WAITING = 'q.execution_id, q.queue_id, q.node_name, q.lane, q.pool'
 
-/** Hands leases back as if they had never been: the attempt is not counted. */
+/**
+ * Hands leases back as if they had never been: the attempt is not counted. What is not safe to repeat is not
+ * handed back, for it was begun: its lease runs out, and then it waits for a person.
+ */
 export async function releaseLeases(
   pool: pg.Pool,
   leases: { execution_id: string; queue_id: string; token: string; event_id: string }[],
@@ -156,7 +159,7 @@ export async function releaseLeases(
            ), l AS MATERIALIZED (
              SELECT q.execution_id, q.queue_id, w.event_id, q.worker_id AS holder
              FROM w JOIN noetl.queue q USING (execution_id, queue_id)
-             WHERE q.status = 'running' AND q.lease_token = w.token
+             WHERE q.status = 'running' AND q.lease_token = w.token AND q.effect <> 'unsafe'
              ORDER BY q.execution_id, q.queue_id FOR UPDATE OF q
            ), released AS (
              UPDATE noetl.queue q

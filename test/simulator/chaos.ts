@@ -54,7 +54,6 @@ function acts({ world, cluster, postgres, stream, net, tables, watch }: Stage): 
   const kill = (place: Place) => {
     world.note(() => `kill ${place.process?.name}`)
     place.process?.kill()
-    world.after(seconds(20), null, place.start)
   }
   const freeze = (place: Place) => {
     const { process } = place
@@ -83,7 +82,6 @@ function acts({ world, cluster, postgres, stream, net, tables, watch }: Stage): 
       const grace = random.pick([0, seconds(5), seconds(20)])
       world.note(() => `stop ${place.process?.name} within ${grace} ms`)
       place.stop(grace)
-      world.after(grace + seconds(20), null, place.start)
     },
     () => away('Postgres', 20, postgresAway),
     () => {

@@ -33,7 +33,7 @@ export function makeCluster(parts: {
   const { world, surroundings, postgres, plansOf, slots, clockOf } = parts
   let number = 0
 
-  function place(
+  function makePlace(
     kind: 'server' | 'worker',
     n: number,
     run: (process: Process) => SimulatedWorker | undefined,
@@ -42,7 +42,7 @@ export function makeCluster(parts: {
     let worker: SimulatedWorker | undefined
     let births = 0
     const name = `${kind}-${n}`
-    return {
+    const place: Place = {
       name,
       url: `http://${name}`,
       get process() {
@@ -54,6 +54,8 @@ export function makeCluster(parts: {
         const born = world.process(`${name}#${births}`)
         process = born
         born.clock = clockOf(name)
+        // Someone starts it again, sooner or later.
+        born.onDeath(() => world.after(world.random.between(100, 20_000), null, place.start))
         world.note(() => `${born.name} starts`)
         worker = born.as(() => run(born))
       },
@@ -61,10 +63,11 @@ export function makeCluster(parts: {
         if (process?.alive) worker?.stop(graceMs)
       },
     }
+    return place
   }
 
   const servers = Array.from({ length: parts.servers }, (_, i) =>
-    place('server', i + 1, (process) => {
+    makePlace('server', i + 1, (process) => {
       number += 1
       const about = { number, url: `http://server-${i + 1}`, plans: plansOf(process) }
       runServer(process, { ...surroundings, ...about, store: postgres.storeOf(process) })
@@ -72,7 +75,7 @@ export function makeCluster(parts: {
     }),
   )
   const workers = Array.from({ length: parts.workers }, (_, i) =>
-    place('worker', i + 1, (process) =>
+    makePlace('worker', i + 1, (process) =>
       runWorker(process, { ...surroundings, slots, home: world.random.pick(servers).url }),
     ),
   )

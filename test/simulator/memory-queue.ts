@@ -129,6 +129,7 @@ export function queueStatements(tables: Tables): Queue & {
       const held = new Map<QueueRow, string>()
       for (const lease of leases) {
         const row = rowOf(lease)
+        if (row?.effect === 'unsafe') continue
         if (row?.status === 'running' && row.lease_token === lease.token.toLowerCase()) {
           if (!held.has(row)) held.set(row, lease.event_id)
         }

@@ -7,7 +7,7 @@ import { commitTransitions, type Transition } from '../../../core/store/commit.t
 import { believable, idAt, idTime, makeIdSource } from '../../../core/store/ids.ts'
 import { jsonText } from '../../../core/store/json-text.ts'
 import { migrate } from '../../../core/store/migrate.ts'
-import { claimCommands } from '../../../core/store/queue.ts'
+import { claimCommands, lookAtCommands, releaseLeases } from '../../../core/store/queue.ts'
 import { testDatabase } from '../../support/postgres.ts'
 
 const { url } = await testDatabase(t)
@@ -142,6 +142,29 @@ t.test(
     }
   },
 )
+
+t.test('release: a command that is not safe to repeat is not handed back to be run again', async (t) => {
+  const id = newId()
+  const [safe, unsafe] = [newId(), newId()]
+  const born = birth(id, [safe, unsafe])
+  born.commands[1]!.effect = 'unsafe'
+  await commitTransitions(pool, [born])
+  const leases = [safe, unsafe].map((queue_id) => ({ execution_id: id, queue_id, token, event_id: newId() }))
+  await claimCommands(
+    pool,
+    leases.map((lease) => ({ ...lease, worker_id: 'w' })),
+    15,
+  )
+  const released = await releaseLeases(
+    pool,
+    leases.map((lease) => ({ ...lease, event_id: newId() })),
+  )
+  t.same(
+    released.map(({ queue_id }) => queue_id),
+    [safe],
+  )
+  t.same((await lookAtCommands(pool, [{ execution_id: id, queue_id: unsafe }]))[0]?.status, 'running')
+})
 
 t.test(
   'commit: the end of an execution takes its commands out of the queue, and nothing follows it',
