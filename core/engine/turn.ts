@@ -100,6 +100,10 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
     },
     end(status, error, meta) {
       turn.awaited.push(...Object.values(turn.state.runs).flatMap(({ waits }) => Object.keys(waits ?? {})))
+      // What this very turn was to begin is not begun.
+      turn.commands = []
+      turn.children = []
+      turn.letters = []
       turn.status = status
       turn.error = error
       turn.tell({

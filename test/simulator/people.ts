@@ -8,6 +8,8 @@ export interface People {
   start(catalogId: string): void
   /** Cancels, finalizes and sets values of executions, now and then until a time. */
   meddle(untilMs: number): void
+  /** A worker is about to report on a command of an execution. */
+  onReport(executionId: string): void
   /** Settles dead letters, from now on; `kindly`: gives all of them back. */
   tend(options: { kindly: boolean }): void
   /** Requests under way. */
@@ -30,6 +32,7 @@ export function makePeople(parts: {
   const { world, tables, cluster, open } = parts
   const { random } = world
   const meddledWith = new Set<string>()
+  let racing: { left: number; untilMs: number; act(id: string): void } | undefined
   let round = 0
   let asking = 0
 
@@ -68,19 +71,29 @@ export function makePeople(parts: {
       )
     },
     meddle(untilMs) {
+      const act = (id: string) => {
+        touch(id)
+        void random.pick([
+          () => ask('/cancel', { id }),
+          () => ask('/finalize', { id, status: random.pick(['COMPLETED', 'FAILED']) }),
+          () => ask('/set', { id }),
+        ])()
+      }
       for (let n = random.int(1, 4); n > 0; n--) {
         world.after(random.between(0, untilMs), null, () => {
           const running = tables.all().filter(({ row }) => row.status === 'RUNNING')
-          if (running.length === 0) return
-          const id = random.pick(running).row.execution_id
-          touch(id)
-          void random.pick([
-            () => ask('/cancel', { id }),
-            () => ask('/finalize', { id, status: random.pick(['COMPLETED', 'FAILED']) }),
-            () => ask('/set', { id }),
-          ])()
+          if (running.length > 0) act(random.pick(running).row.execution_id)
         })
       }
+      // Others come at the very moment at which a worker reports.
+      racing = { left: random.int(1, 4), untilMs: world.now() + untilMs, act }
+    },
+    onReport(id) {
+      if (racing === undefined || racing.left === 0 || world.now() > racing.untilMs) return
+      if (random.chance(0.7)) return
+      racing.left -= 1
+      const { act } = racing
+      world.after(random.between(0, 4), null, () => act(id))
     },
     tend({ kindly }) {
       round += 1

@@ -55,10 +55,19 @@ export async function simulate(
   const postgres = makePostgres({ world, statements, weather: now, observe: watch.observe })
   const stream = makeStream(world, now)
   const net = makeNet(world, now)
+  /** People meet reports: they watch what workers do. */
+  const onRun: typeof watch.onRun = (process, command, signal) => {
+    const ended = watch.onRun(process, command, signal)
+    return () => {
+      ended()
+      const found = tables.all().find(({ queue }) => queue.has(command))
+      if (found !== undefined) people.onReport(found.row.execution_id)
+    }
+  }
   const cluster = makeCluster({
     world,
     postgres,
-    surroundings: { net, stream, leaseSeconds: random.pick([15, 15, 5]), onRun: watch.onRun },
+    surroundings: { net, stream, leaseSeconds: random.pick([15, 15, 5]), onRun },
     plansOf,
     servers: random.int(1, 3),
     workers: random.int(1, 3),
