@@ -226,8 +226,7 @@ export function makeEngine(parts: {
       waits: decision.children.map(({ child_execution_id, event_id, timeout_seconds }) => ({
         child_execution_id,
         event_id,
-        deadline:
-          timeout_seconds === null ? null : new Date(Date.now() + timeout_seconds * 1000).toISOString(),
+        timeout_seconds,
       })),
       awaited: decision.awaited,
       letters: decision.letters,

@@ -29,7 +29,7 @@ export interface Transition {
   /** Results stored aside. */
   results: NewResult[]
   /** Executions to be waited for, begun after this is written. */
-  waits: { child_execution_id: string; event_id: string; deadline: string | null }[]
+  waits: { child_execution_id: string; event_id: string; timeout_seconds: number | null }[]
   /** Executions that are waited for no longer. */
   awaited: string[]
   /** Letters of commands that wait for a person from now on. */
@@ -150,9 +150,9 @@ const COMMIT_MORE = commitText(`), aside AS (
   JOIN ok USING (execution_id)
 ), waits AS (
   INSERT INTO noetl.wait (execution_id, child_execution_id, event_id, deadline)
-  SELECT execution_id, w.child_execution_id, w.event_id, w.deadline
+  SELECT execution_id, w.child_execution_id, w.event_id, now() + w.timeout_seconds * interval '1 second'
   FROM json_to_recordset($7::json) AS w(execution_id bigint, child_execution_id bigint, event_id bigint,
-    deadline timestamptz)
+    timeout_seconds double precision)
   JOIN ok USING (execution_id)
 ), letters AS (
   INSERT INTO noetl.dead_letter (execution_id, letter_id, queue_id, catalog_id, path, step, tool_kind, reason, error,

@@ -137,7 +137,7 @@ export function makeCalls(random: Random, tables: Tables, newId: () => string): 
     const child = random.chance(0.2)
       ? random.pick([newId(), random.pick(executions()).row.execution_id])
       : undefined
-    const deadline = random.chance(0.5) ? new Date(tables.now() + random.int(0, 9000)).toISOString() : null
+    const timeout_seconds = random.chance(0.5) ? random.int(0, 9000) / 1000 : null
     return {
       ...transition(execution_id),
       ...issued,
@@ -162,7 +162,7 @@ export function makeCalls(random: Random, tables: Tables, newId: () => string): 
       waits:
         child === undefined || waits.has(child)
           ? []
-          : [{ child_execution_id: child, event_id: newId(), deadline }],
+          : [{ child_execution_id: child, event_id: newId(), timeout_seconds }],
       awaited: random.chance(0.3) ? distinct(some([...waits.keys()], 2)) : [],
     }
   }

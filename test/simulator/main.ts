@@ -17,7 +17,7 @@ const seconds = () => (performance.now() - startedAt) / 1000
 let shownAt = 0
 let steps = 0
 let executions = 0
-let slowest = 0
+let still = 0
 let done = 0
 let failed = false
 for (let seed = first; done < runs && !failed; seed++) {
@@ -25,7 +25,7 @@ for (let seed = first; done < runs && !failed; seed++) {
   done += 1
   steps += run.steps
   executions += run.executions
-  slowest = Math.max(slowest, run.healedIn)
+  still = Math.max(still, run.still)
   failed = run.faults.length > 0
   if (failed || values.trace) {
     const { trace } = await simulate(seed, { traced: true })
@@ -37,7 +37,7 @@ for (let seed = first; done < runs && !failed; seed++) {
     shownAt = seconds()
     const rate = (done / seconds()).toFixed(1)
     console.log(
-      `${done} of ${runs} runs, ${rate} runs/s, ${executions} executions, ${steps} events, slowest rest ${slowest.toFixed(1)} s`,
+      `${done} of ${runs} runs, ${rate} runs/s, ${executions} executions, ${steps} events, longest still ${still.toFixed(1)} s`,
     )
   }
 }

@@ -60,9 +60,9 @@ function apply(tables: Tables, transition: Transition, held: QueueRow[]): void {
   for (const result of copy(transition.results)) kept.results.set(result.result_id, result)
   // A wait of this very transition is not seen by what takes waits away.
   for (const id of transition.awaited) kept.waits.delete(id)
-  for (const { deadline, ...wait } of transition.waits) {
-    const at = deadline === null ? null : Date.parse(deadline)
-    kept.waits.set(wait.child_execution_id, { ...wait, execution_id, deadline: at, created_at: now })
+  for (const { timeout_seconds: seconds, ...wait } of transition.waits) {
+    const deadline = seconds === null ? null : now + seconds * 1000
+    kept.waits.set(wait.child_execution_id, { ...wait, execution_id, deadline, created_at: now })
   }
   for (const letter of copy(transition.letters)) {
     kept.letters.set(letter.letter_id, {

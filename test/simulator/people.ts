@@ -90,10 +90,10 @@ export function makePeople(parts: {
     },
     onReport(id) {
       if (racing === undefined || racing.left === 0 || world.now() > racing.untilMs) return
-      if (random.chance(0.7)) return
+      if (random.chance(0.4)) return
       racing.left -= 1
       const { act } = racing
-      world.after(random.between(0, 4), null, () => act(id))
+      world.after(random.between(0, 3), null, () => act(id))
     },
     tend({ kindly }) {
       round += 1

@@ -30,12 +30,14 @@ export interface Simulated {
   /** Events of the simulation. */
   steps: number
   executions: number
-  /** Simulated seconds that it took to come to rest after the last fault. */
-  healedIn: number
+  /** The longest time, in simulated seconds, that nothing moved after the last fault. */
+  still: number
 }
 
-/** However bad it was, all is at rest so long after the last fault. In milliseconds. */
-const REST_MS = 15 * 60_000
+/** However bad it was, nothing stands still for so long while there is something to do. In milliseconds. */
+const STILL_MS = 180_000
+/** No playbook that is drawn takes so long. In milliseconds. */
+const REST_MS = 60 * 60_000
 
 const compiled = new Map<string, ReturnType<typeof compilePlaybook>['playbook']>()
 const expected = new Map<string, Promise<Comparable>>()
@@ -142,8 +144,12 @@ export async function simulate(
     tables.executions.size > 0 &&
     people.asking === 0 &&
     tables.all().every(({ row, queue, waits }) => row.status !== 'RUNNING' && queue.size + waits.size === 0)
-  const rested = await world.run(atRest, REST_MS)
-  const healedIn = (world.now() - before) / 1000
+  let still = 0
+  await world.run(() => {
+    still = Math.max(still, Math.min(watch.still(), world.now() - before))
+    return atRest() || still > STILL_MS
+  }, REST_MS)
+  const rested = atRest()
   await world.run(() => false, 3000)
 
   const faults = [...watch.faults, ...world.accidents]
@@ -180,7 +186,7 @@ export async function simulate(
     trace: world.trace,
     steps: world.steps,
     executions: all.length,
-    healedIn,
+    still: still / 1000,
     outcome: mains[0] && comparable(mains[0]),
   }
 }
@@ -230,6 +236,6 @@ function unrest({ row, queue, waits }: Kept): string[] {
     ({ queue_id, status, attempt }) => `${queue_id} ${status} (attempt ${attempt})`,
   )
   return [
-    `execution ${row.execution_id} is ${row.status} long after the last fault; in the queue: [${rows}], it waits for [${[...waits.keys()]}]`,
+    `execution ${row.execution_id} is ${row.status} and does not move; in the queue: [${rows}], it waits for [${[...waits.keys()]}]`,
   ]
 }

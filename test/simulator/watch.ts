@@ -14,6 +14,8 @@ export interface Watch {
   /** A crash of Postgres took back what was not on its disk yet: leases among it are void. */
   onCrash(): void
   readonly faults: string[]
+  /** How long nothing has moved: no body runs, nothing was leased or written. In milliseconds. */
+  still(): number
 }
 
 export function makeWatch(world: World, tables: Tables): Watch {
@@ -23,6 +25,8 @@ export function makeWatch(world: World, tables: Tables): Watch {
   const begun = new Map<string, number>()
   const allowed = new Map<string, number>()
   let crashes = 0
+  let movedAt = 0
+  let bodies = 0
 
   function fault(text: string): void {
     world.note(() => `FAULT ${text}`)
@@ -37,6 +41,7 @@ export function makeWatch(world: World, tables: Tables): Watch {
       }),
     )
     const { written } = act()
+    if (written.size > 0) movedAt = world.now()
     for (const { execution_id, revision } of transitions.filter((t) => !written.has(t.execution_id))) {
       world.note(() => `not written: ${execution_id} at revision ${revision}`)
     }
@@ -51,6 +56,13 @@ export function makeWatch(world: World, tables: Tables): Watch {
       for (const event of events) {
         if (byId(event.event_id, last) <= 0) fault(`${id}: ${shown(event)} is not after ${last}`)
         last = event.event_id
+      }
+      for (const { deadline } of waits.values()) {
+        // A request may be slow; a clock that is minutes off is another matter.
+        const left = (deadline ?? Number.POSITIVE_INFINITY) - tables.now()
+        if (left < -60_000 || (left > 60_000 && left < 80_000_000)) {
+          fault(`${id} waits until ${(left / 1000).toFixed(0)} s from now, by no time that a playbook names`)
+        }
       }
       const open = openOf(row.state)
       compare(`${id}: commands under way and rows of the queue`, open.commands, [...queue.keys()])
@@ -70,6 +82,7 @@ export function makeWatch(world: World, tables: Tables): Watch {
       if (row !== undefined) before.set(queue_id, { ...row })
     }
     for (const { queue_id, execution_id, lease_token, attempt, max_attempts } of act()) {
+      movedAt = world.now()
       const was = before.get(queue_id)!
       const same = was.lease_token === lease_token
       const { worker_id } = tables.executions.get(execution_id)!.queue.get(queue_id)!
@@ -87,6 +100,7 @@ export function makeWatch(world: World, tables: Tables): Watch {
 
   return {
     faults,
+    still: () => (bodies > 0 ? 0 : world.now() - movedAt),
     observe(name, given, act, process) {
       let answer: ReturnType<typeof act> | undefined
       const done = () => {
@@ -125,7 +139,17 @@ export function makeWatch(world: World, tables: Tables): Watch {
       if (there !== undefined && !there.aborted)
         fault(`${process.name} runs command ${commandId} twice at once`)
       own.set(commandId, signal)
+      bodies += 1
+      let ended = false
+      const end = () => {
+        if (ended) return
+        ended = true
+        bodies -= 1
+        movedAt = world.now()
+      }
+      process.onDeath(end)
       return () => {
+        end()
         world.note(() => `${process.name} ended ${commandId}${signal.aborted ? ' (aborted)' : ''}`)
         if (own.get(commandId) === signal) own.delete(commandId)
       }

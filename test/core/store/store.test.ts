@@ -143,6 +143,20 @@ t.test(
   },
 )
 
+t.test(
+  'commit: how long an execution waits for another is counted by the clock of the database',
+  async (t) => {
+    const id = newId()
+    const wait = { child_execution_id: newId(), event_id: newId(), timeout_seconds: 10 }
+    await commitTransitions(pool, [birth(id), { ...birth(newId()), waits: [wait] }])
+    const { rows } = await pool.query(
+      "SELECT deadline = created_at + $2 * interval '1 second' AS fits FROM noetl.wait WHERE child_execution_id = $1",
+      [wait.child_execution_id, 10],
+    )
+    t.same(rows, [{ fits: true }])
+  },
+)
+
 t.test('release: a command that is not safe to repeat is not handed back to be run again', async (t) => {
   const id = newId()
   const [safe, unsafe] = [newId(), newId()]
