@@ -108,7 +108,8 @@ export function makeChildren(parts: { store: Store; plans: Plans; engine: Engine
     },
 
     async look(wait) {
-      if (wait.late) return giveUp(wait)
+      const ended = wait.status !== null && wait.status !== 'RUNNING'
+      if (wait.late && !ended) return giveUp(wait)
       if (wait.status === null) {
         const [event] = await store.loadEvents(wait.execution_id, [wait.event_id])
         const child = event?.context?.child as unknown as Child | undefined

@@ -37,7 +37,7 @@ function forgetfulServer() {
   })
   const claims = makeClaims({ store, plans, newId, leaseSeconds: 15, glimpse: engine.glimpse })
   const children = makeChildren({ store, plans, engine, log })
-  return { plans, engine, claims, duty: childrenDuty({ store, children }) }
+  return { plans, engine, claims, duty: childrenDuty({ store, children, log }) }
 }
 
 const { plans, engine, claims, duty } = forgetfulServer()
@@ -151,6 +151,46 @@ t.test('children: a wait whose time is up goes on with an error, and the child i
   t.match((await loadExecution(pools.durable, child))?.status, 'CANCELLED')
   const { command } = await work(id, ok(1))
   t.match(command.resume, { outcome: { error: { kind: 'timeout', code: 'NOETL_ERR_EXECUTION_CHILD' } } })
+})
+
+t.test(
+  'children: one that has ended in time counts, though its parent was told after the time',
+  async (t) => {
+    const id = await start(parent)
+    await work(id, waiting(1000))
+    const child = await childOf(id)
+    await age(10)
+    await duty.run()
+    await work(child, ok(7))
+    await pools.durable.query('UPDATE noetl.wait SET deadline = now()')
+    await duty.run()
+    const { command } = await work(id, ok(1))
+    t.same(command.resume?.outcome, { result: 7, error: null })
+  },
+)
+
+t.test('children: one wait that cannot be looked after does not keep upkeep from the others', async (t) => {
+  const sick = await start(parent)
+  await work(sick, waiting())
+  const well = await start(parent)
+  await work(well, waiting())
+  await age(10)
+  const seen: string[] = []
+  const duty = childrenDuty({
+    store,
+    log,
+    children: {
+      begin: () => {},
+      ended: () => {},
+      look: async (wait) => {
+        seen.push(wait.execution_id)
+        if (wait.execution_id === sick) throw new Error('it cannot be')
+      },
+    },
+  })
+  await duty.run()
+  t.same(seen.sort(), [sick, well].sort())
+  await Promise.all([sick, well].map((id) => engine.cancel(id, 'enough')))
 })
 
 t.test(
