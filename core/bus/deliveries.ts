@@ -27,8 +27,10 @@ export interface Deliveries {
   lastHeard(): number
 }
 
-/** How long one pull waits for messages. */
-const PULL_SECONDS = 20
+/** How long one pull waits for messages. It is short, for a pull whose consumer vanished ends without a word. */
+const PULL_SECONDS = 5
+/** How long after its end a pull that nothing was heard of is taken for lost. */
+const LOST_SECONDS = 1
 const encoder = new TextEncoder()
 
 /**
@@ -107,7 +109,7 @@ export function makeDeliveries(options: {
     const batch = wanted - asked
     if (batch <= 0) return
     number += 1
-    pulls.set(String(number), { left: batch, until: now + (PULL_SECONDS + 2) * 1000 })
+    pulls.set(String(number), { left: batch, until: now + (PULL_SECONDS + LOST_SECONDS) * 1000 })
     const request = { batch, expires: nanos(PULL_SECONDS * 1000) }
     try {
       connection.publish(subject, encoder.encode(JSON.stringify(request)), {
@@ -120,7 +122,18 @@ export function makeDeliveries(options: {
     }
   }
 
-  // Looks after pulls whose answer was lost, and asks anew after the connection was away.
+  async function pullAfterReconnect(): Promise<void> {
+    for await (const { type } of connection.status()) {
+      if (stopped) return
+      if (type !== 'reconnect') continue
+      // The other end may have forgotten them; should it not have, what is too much is handed back.
+      pulls.clear()
+      pullMore()
+    }
+  }
+  void pullAfterReconnect()
+
+  // Looks after pulls whose answer was lost.
   const timer = setInterval(pullMore, 1000)
   timer.unref()
 
