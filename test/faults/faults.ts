@@ -9,12 +9,17 @@ export interface Fault {
   name: string
   /** As the table says it. */
   title: string
-  /** The worker that is hit. */
-  victim?: string
   /** Begins with the load instead of in its midst. */
   early?: boolean
-  /** Does it; resolves when it is over. `loadEnds`: when all executions have been accepted. */
-  inject(cluster: Cluster, loadEnds: Promise<unknown>): Promise<void>
+  /** Does it; resolves when it is over. */
+  inject(cluster: Cluster, about: About): Promise<void>
+}
+
+interface About {
+  /** Resolves when all executions have been accepted. */
+  loadEnds: Promise<unknown>
+  /** Hears of the worker that is hit, as it is. */
+  hit(worker: string): void
 }
 
 const cut = (link: Link, seconds: number): Fault => ({
@@ -32,9 +37,10 @@ export const FAULTS: Fault[] = [
   {
     name: 'kill-worker',
     title: '`kill -9` of a worker, which stays away',
-    victim: 'worker-1',
-    async inject({ workers }) {
-      workers[0]!.kill('SIGKILL')
+    async inject(cluster, { hit }) {
+      const worker = await busiest(cluster)
+      worker.kill('SIGKILL')
+      hit(worker.name)
     },
   },
   {
@@ -75,11 +81,13 @@ export const FAULTS: Fault[] = [
   {
     name: 'stop-worker',
     title: 'a worker stopped for 40 s (SIGSTOP, SIGCONT)',
-    victim: 'worker-1',
-    async inject({ workers }) {
-      workers[0]!.kill('SIGSTOP')
+    async inject(cluster, { hit }) {
+      const worker = await busiest(cluster)
+      worker.kill('SIGSTOP')
+      hit(worker.name)
       await delay(40_000)
-      workers[0]!.kill('SIGCONT')
+      worker.kill('SIGCONT')
+      // What it held is said to be late now.
       await delay(5000)
     },
   },
@@ -113,7 +121,7 @@ export const FAULTS: Fault[] = [
     name: 'duplicate',
     title: 'every notification is published twice',
     early: true,
-    inject: (cluster, loadEnds) =>
+    inject: (cluster, { loadEnds }) =>
       withNats(cluster, async (nats) => {
         nats.subscribe(SUBJECT, {
           callback: (_error, message) => {
@@ -151,7 +159,7 @@ export const FAULTS: Fault[] = [
     name: 'pinned-xmin',
     title: 'a transaction that is open all the time pins the horizon of vacuum',
     early: true,
-    async inject(cluster, loadEnds) {
+    async inject(cluster, { loadEnds }) {
       const client = new pg.Client({ connectionString: cluster.databaseUrl })
       await client.connect()
       await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
@@ -163,6 +171,24 @@ export const FAULTS: Fault[] = [
     },
   },
 ]
+
+/** The worker that holds most commands, once it holds some. */
+async function busiest({ databaseUrl, workers }: Cluster): Promise<Cluster['workers'][number]> {
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  try {
+    const name = await until('a worker that is busy', async () => {
+      const { rows } = await client.query<{ worker_id: string; n: number }>(
+        `SELECT worker_id, count(*)::int AS n FROM noetl.queue WHERE status = 'running'
+         GROUP BY 1 ORDER BY n DESC LIMIT 1`,
+      )
+      return rows[0] && rows[0].n > 1 ? rows[0].worker_id : undefined
+    })
+    return workers.find((worker) => worker.name === name)!
+  } finally {
+    await client.end()
+  }
+}
 
 /** Pulls whatever the consumer gives and says nothing to it. */
 async function hoard(nats: NatsConnection, ms: number): Promise<void> {

@@ -18,7 +18,7 @@ export interface Ledger {
 }
 
 /** How long an answer takes, so that commands are under way when a fault comes. In milliseconds. */
-const ANSWER_MS = 100
+const ANSWER_MS = 250
 
 /** `POST /<key>?n=1&fails=2`: busy twice for this key, then the next number. */
 export async function startLedger(t: Teardown): Promise<Ledger> {

@@ -37,7 +37,7 @@ export async function writeMatrix(measured: Measured[]): Promise<void> {
     name === 'none' ? `(${seconds(quiet)})` : seconds(Math.max(0, f.recovery - quiet)),
     f.takeover === undefined ? '' : `${f.takenOver} in ${seconds(f.takeover)}`,
   ])
-  const { version: nats } = { version: await natsVersion() }
+  const nats = await natsVersion()
   const text = `# What faults cost
 
 Two servers and three workers of 8 slots, real processes on a Postgres and a NATS of their own, run ${measured[0]?.figures.executions ?? 0} executions begun at 16 a second: chains with python, parallel loops with a join, sub-playbooks, retries by rule that wait in the slot and out of it, http. Two fifths into it the fault comes. Every effect goes into a ledger, so that afterwards each command is held against what the playbooks say.

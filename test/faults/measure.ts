@@ -99,8 +99,7 @@ export async function measure(
     [victim ?? '', when],
   )
   const outcome = await checkOutcomes(cluster, started, calls)
-  const { rows } = { rows: outcome.notes }
-  notes.push(...rows)
+  notes.push(...outcome.notes)
   return {
     executions: started.length,
     commands: totals.commands,

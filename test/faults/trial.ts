@@ -21,9 +21,16 @@ export async function trial(t: Teardown, fault: Fault, options: TrialOptions): P
   const ledger = await startLedger(t)
   const load = await startLoad(cluster, { ...options, ledger: ledger.url })
   await load.reached(fault.early ? 1 : Math.ceil(options.executions * 0.4))
-  const at = Date.now()
-  const injected = fault.inject(cluster, load.all)
-  const [started] = await Promise.all([load.all, injected])
+  let at = Date.now()
+  let victim: string | undefined
+  const about = {
+    loadEnds: load.all,
+    hit(worker: string) {
+      victim = worker
+      at = Date.now()
+    },
+  }
+  const [started] = await Promise.all([load.all, fault.inject(cluster, about)])
   await untilEnded(cluster, options.patienceMs)
-  return measure(cluster, { started, calls: ledger.calls, at, victim: fault.victim })
+  return measure(cluster, { started, calls: ledger.calls, at, victim })
 }

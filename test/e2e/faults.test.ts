@@ -1,0 +1,67 @@
+import { pino } from 'pino'
+import t from 'tap'
+import { connectBus } from '../../core/bus/bus.ts'
+import { FAULTS } from '../faults/faults.ts'
+import { trial } from '../faults/trial.ts'
+import { testNats } from '../support/nats.ts'
+import { until } from '../support/wait.ts'
+
+// The quick part of `npm run faults`, under a small load.
+const QUICK = { NOETL_LEASE_SECONDS: '3', NOETL_REANNOUNCE_SECONDS: '1' }
+const CASES = ['chain', 'loop', 'sub', 'http', 'retry'].map((name) => `faults/${name}`)
+
+for (const [name, promise] of [
+  ['kill-worker', 'others take over all that it held'],
+  ['wipe-jetstream', 'work is delayed and none is lost'],
+  ['duplicate', 'nothing runs twice'],
+] as const) {
+  t.test(`faults: ${name}: ${promise}`, { timeout: 90_000 }, async (t) => {
+    const fault = FAULTS.find((one) => one.name === name)!
+    const figures = await trial(t, fault, {
+      servers: 2,
+      workers: 2,
+      executions: 40,
+      perSecond: 20,
+      cases: CASES,
+      env: QUICK,
+      ownPostgres: false,
+      patienceMs: 30_000,
+    })
+    t.match(figures, { executions: 40, lost: 0, doubled: 0, stuck: 0, wrong: 0, notes: [] })
+    t.ok(figures.commands > 100, `${figures.commands} commands ran`)
+    if (name === 'kill-worker') {
+      t.ok(figures.takenOver > 0, 'the worker held commands')
+      t.ok(figures.takeover! < 8, `the last of them was taken over after ${figures.takeover} s`)
+    } else t.equal(figures.repeated, 0, 'no tool was called twice')
+  })
+}
+
+t.test('faults: a pull that nats-server forgot as it was killed is sent again at once', async (t) => {
+  const nats = await testNats(t)
+  const bus = await connectBus({
+    url: nats.url,
+    name: 'test',
+    patienceMs: 5000,
+    log: pino({ level: 'silent' }),
+  })
+  t.teardown(() => bus.close())
+  const place = { lane: 'normal', pool: '' }
+  await bus.ensure([place])
+  const delivered: string[] = []
+  const deliveries = bus.deliveries(place, ({ notification, ack }) => {
+    delivered.push(notification.step)
+    ack()
+  })
+  t.teardown(() => deliveries.stop())
+  deliveries.want(2)
+  await until('the pull to be there', async () => (await bus.consumerState(place))?.waiting === 1)
+  await nats.kill()
+  await until('the loss to be noticed', () => !bus.connected())
+  await nats.start()
+  await until('the connection to be back', () => bus.connected())
+  const notification = { execution_id: '1', queue_id: '2', event_id: '2', command_id: '2', server_url: '' }
+  bus.announce(place, { ...notification, step: 'after' })
+  // A pull lasts 20 s; without being told, the worker would believe for as long that it has one.
+  await until('the delivery', () => delivered.length > 0, { withinMs: 5000 })
+  t.same(delivered, ['after'])
+})
