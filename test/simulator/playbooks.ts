@@ -30,7 +30,11 @@ export function drawPlaybooks(random: Random): Drawn {
   // The last step to end says how such a run went.
   if (onError === 'continue') traits.settled = false
   const steps = drawSteps(random, { size: random.int(1, 6), kids, traits, parks: onError === 'park' })
-  texts.main = textOf('main', steps, { executor: { spec: { on_error: onError } } })
+  const final = random.chance(0.15)
+  if (final) steps.push({ step: 'last', tool: { kind: 'work', ms: 5, value: 'last' } })
+  texts.main = textOf('main', steps, {
+    executor: { spec: { on_error: onError, ...(final ? { final_step: 'last' } : {}) } },
+  })
   return { texts, settled: traits.settled }
 }
 
@@ -63,6 +67,10 @@ function drawSteps(
         when: `{{ error is undefined and ctx.n_${step} < 3 }}`,
       })
     }
+    if (body.round !== undefined) {
+      arcs.unshift({ step, when: `{{ ctx.n_${step} < ${body.round} }}` })
+      return { step, set: counted(step), next: { arcs } }
+    }
     if (body.catches && later.length > 0) {
       arcs.unshift({ step: random.pick(later), when: "{{ output.status == 'error' }}" })
     }
@@ -70,7 +78,7 @@ function drawSteps(
     return {
       step,
       ...body.fields,
-      set: { [`ctx.n_${step}`]: `{{ (ctx.n_${step} | default(0)) + 1 }}` },
+      set: counted(step),
       ...(arcs.length === 0 ? {} : { next: { spec: { mode }, arcs } }),
     }
   })
@@ -79,10 +87,16 @@ function drawSteps(
   return steps
 }
 
+function counted(step: string): JsonObject {
+  return { [`ctx.n_${step}`]: `{{ (ctx.n_${step} | default(0)) + 1 }}` }
+}
+
 interface Body {
   fields: JsonObject
   /** It fails for good, and an arc should catch that. */
   catches: boolean
+  /** A step without a tool that leads back to itself so often: more than one turn goes through. */
+  round?: number
 }
 
 function drawBody(
@@ -131,6 +145,40 @@ function drawBody(
     [15, () => ({ fields: {}, catches: false })],
     [35, () => plain(work())],
     [4, () => plain({ kind: 'noop', result: value })],
+    [2, () => ({ fields: {}, catches: false, round: random.int(150, 450) })],
+    [
+      3,
+      () => {
+        // A frame whose worker dies takes its rows with it.
+        traits.settled = false
+        const spec = {
+          mode: 'cursor',
+          max_in_flight: random.int(1, 2),
+          frame: { max_rows: random.int(1, 3) },
+        }
+        const rows = { cursor: { kind: 'duckdb', claim: 'SELECT 1' }, iterator: 'row', spec }
+        return { fields: { loop: rows, tool: work({ value: '{{ row.id }}' }) }, catches: false }
+      },
+    ],
+    [
+      3,
+      () => ({
+        fields: {
+          spec: {
+            policy: {
+              admit: {
+                rules: [
+                  { when: `{{ items | length > ${random.pick([2, 5])} }}` },
+                  { else: { allow: false } },
+                ],
+              },
+            },
+          },
+          tool: work(),
+        },
+        catches: false,
+      }),
+    ],
     [4, () => plain(work({ size: 70_000 }))],
     [8, () => plain(work({ fails: random.int(1, 2), spec: retry(3) }))],
     [3, () => ({ fields: { tool: work({ fails: 99, spec: retry(2) }) }, catches: true })],

@@ -59,10 +59,33 @@ function workTool(kind: string, effect: Effect) {
   })
 }
 
+/** Gives rows for loops over a cursor: some for each step of each execution, and those that were taken never again. */
+const rowsTool = defineTool({
+  kind: 'duckdb',
+  contract: CONTRACT,
+  input: Type.Object(
+    { input: Type.Optional(Type.Object({ __frame_max_rows: Type.Optional(Type.Number()) })) },
+    { additionalProperties: true },
+  ),
+  output: Type.Unknown(),
+  effect: 'idempotent',
+  async run({ input: { __frame_max_rows: most = ROWS } = {} }, { executionId, step, signal }) {
+    const { world } = currentProcess()!
+    await wait(1, undefined, { signal })
+    const taken = failures.get(world)!
+    const key = `rows ${executionId} ${step}`
+    const from = taken.get(key) ?? 0
+    const until = Math.min(ROWS, from + most)
+    taken.set(key, until)
+    return { rows: Array.from({ length: until - from }, (_, i) => ({ id: from + i })) }
+  },
+})
+const ROWS = 5
+
 export const EFFECTS: Record<string, Effect> = { work: 'idempotent', once: 'unsafe', noop: 'pure' }
 
 /** Made once: compiling schemas takes longer than a run. */
 export const tools = makeToolRegistry()
-for (const tool of [noopTool, workTool('work', EFFECTS.work!), workTool('once', EFFECTS.once!)]) {
+for (const tool of [noopTool, rowsTool, workTool('work', EFFECTS.work!), workTool('once', EFFECTS.once!)]) {
   tools.register(tool as unknown as Tool, { name: 'simulator', version: '1.0.0' })
 }
