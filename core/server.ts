@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { connectBus } from './bus/bus.ts'
@@ -45,9 +45,11 @@ export interface Server {
 /** Lanes and pools that servers make consumers for; workers make those of their own. */
 const PLACES: Place[] = [{ lane: 'normal', pool: '' }]
 
-const { version } = JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as {
-  version: string
-}
+/** Beside this file in the sources, one folder up from the built ones. */
+const MANIFEST = ['./package.json', '../package.json']
+  .map((path) => new URL(path, import.meta.url))
+  .find((url) => existsSync(url))!
+const { version } = JSON.parse(readFileSync(MANIFEST, 'utf8')) as { version: string }
 
 /**
  * Composition root of the server: store, bus, engine, routes, upkeep, in the order of their dependence.

@@ -7,14 +7,15 @@ import { fileURLToPath } from 'node:url'
 
 const OLDEST = 22
 const here = fileURLToPath(new URL('.', import.meta.url))
-const built = existsSync(join(here, '../dist/commands'))
+// A package brings what was built; a checkout runs its sources, whether they were built or not.
+const built = !existsSync(join(here, '../base-command.ts'))
 const newEnough = Number(process.versions.node.split('.')[0]) >= OLDEST
 
 if (built && newEnough) {
   const { execute } = await import('@oclif/core')
   await execute({ dir: import.meta.url })
 } else {
-  // A checkout that was not built runs its sources; one on an older Node runs on the one that it pins.
+  // On an older Node a checkout runs on the one that it pins.
   const node = newEnough ? process.execPath : pinnedNode()
   const flags = built
     ? [join(here, 'run.js')]
