@@ -8,7 +8,10 @@ import { ensureStream, type Place, subjectOf } from './streams.ts'
 
 /** A connection to NATS. It comes back by itself, for ever; while it is away, hints are lost and nothing else. */
 export interface Bus {
-  /** Makes stream and consumers where they are missing. True: the stream was. */
+  /**
+   * Makes stream and consumers where they are missing. True: the stream was, or another has made it anew since
+   * it was looked at last; what it held is gone either way.
+   */
   ensure(places: Place[]): Promise<boolean>
   /** Tells that commands wait. Never throws and does not wait for an answer: a hint may be lost. */
   announce(place: Place, notification: Notification): void
@@ -37,9 +40,16 @@ export async function connectBus(options: {
   const connection = await connectPatiently(options)
   const manager = await connection.jetstreamManager({ checkAPI: false })
   let closed: Promise<void> | undefined
+  /** The stream that was there last. */
+  let known: string | undefined
   void watch(connection, log)
   return {
-    ensure: (places) => ensureStream(manager, places),
+    async ensure(places) {
+      const { made, created } = await ensureStream(manager, places)
+      const anew = made || (known !== undefined && known !== created)
+      known = created
+      return anew
+    },
     announce(place, notification) {
       try {
         connection.publish(subjectOf(place), encoder.encode(JSON.stringify(notification)))

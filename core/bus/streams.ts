@@ -64,16 +64,23 @@ export function durableOf({ lane, pool }: Place): string {
   return [DURABLE, ...suffix].join('-')
 }
 
-/** Makes the stream and the consumers of some places, or brings them up to date. True: the stream was missing. */
+/**
+ * Makes the stream and the consumers of some places, or brings them up to date. `made`: the stream was missing.
+ * `created` tells a stream from one that was made in its place.
+ */
 export async function ensureStream(
   manager: JetStreamManager,
   places: Place[],
   replicas = 1,
-): Promise<boolean> {
+): Promise<{ made: boolean; created: string }> {
+  let created = ''
   const made = await ensureOne(
     () => manager.streams.info(STREAM),
-    () => manager.streams.add(streamConfig(replicas)),
+    async () => {
+      created = (await manager.streams.add(streamConfig(replicas))).created
+    },
     async (info) => {
+      created = info.created
       const wanted = streamConfig(info.config.num_replicas)
       // Storage and retention of a stream cannot be changed; one that others made is used as it is.
       const { storage: _s, retention: _r, ...rest } = wanted
@@ -92,7 +99,7 @@ export async function ensureStream(
       },
     )
   }
-  return made
+  return { made, created }
 }
 
 async function ensureOne<T>(

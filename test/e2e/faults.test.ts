@@ -1,9 +1,11 @@
 import { pino } from 'pino'
 import t from 'tap'
-import { connectBus } from '../../core/bus/bus.ts'
+import { type Bus, connectBus } from '../../core/bus/bus.ts'
+import { STREAM } from '../../core/bus/streams.ts'
 import { FAULTS } from '../faults/faults.ts'
 import { trial } from '../faults/trial.ts'
 import { testNats } from '../support/nats.ts'
+import type { Teardown } from '../support/teardown.ts'
 import { until } from '../support/wait.ts'
 
 // The quick part of `npm run faults`, under a small load.
@@ -36,16 +38,16 @@ for (const [name, promise] of [
   })
 }
 
+const place = { lane: 'normal', pool: '' }
+async function open(t: Teardown, url: string): Promise<Bus> {
+  const bus = await connectBus({ url, name: 'test', patienceMs: 5000, log: pino({ level: 'silent' }) })
+  t.teardown(() => bus.close())
+  return bus
+}
+
 t.test('faults: a pull that nats-server forgot as it was killed is sent again at once', async (t) => {
   const nats = await testNats(t)
-  const bus = await connectBus({
-    url: nats.url,
-    name: 'test',
-    patienceMs: 5000,
-    log: pino({ level: 'silent' }),
-  })
-  t.teardown(() => bus.close())
-  const place = { lane: 'normal', pool: '' }
+  const bus = await open(t, nats.url)
   await bus.ensure([place])
   const delivered: string[] = []
   const deliveries = bus.deliveries(place, ({ notification, ack }) => {
@@ -64,4 +66,15 @@ t.test('faults: a pull that nats-server forgot as it was killed is sent again at
   // A pull lasts 20 s; without being told, the worker would believe for as long that it has one.
   await until('the delivery', () => delivered.length > 0, { withinMs: 5000 })
   t.same(delivered, ['after'])
+})
+
+t.test('faults: a stream that another made anew is seen as lost, for what it held is gone', async (t) => {
+  const nats = await testNats(t)
+  const [bus, other] = [await open(t, nats.url), await open(t, nats.url)]
+  t.equal(await bus.ensure([place]), true, 'it was missing')
+  t.equal(await other.ensure([place]), false)
+  await bus.manager.streams.delete(STREAM)
+  t.equal(await other.ensure([place]), true, 'it was missing again')
+  t.equal(await bus.ensure([place]), true, 'another was faster')
+  t.equal(await bus.ensure([place]), false)
 })
