@@ -20,8 +20,7 @@ export async function trial(t: Teardown, fault: Fault, options: TrialOptions): P
   const cluster = await faultCluster(t, options)
   const ledger = await startLedger(t)
   const load = await startLoad(cluster, { ...options, ledger: ledger.url })
-  await load.reached(fault.early ? 1 : Math.ceil(options.executions * 0.4))
-  let at = Date.now()
+  let at = 0
   let victim: string | undefined
   const about = {
     loadEnds: load.all,
@@ -30,7 +29,11 @@ export async function trial(t: Teardown, fault: Fault, options: TrialOptions): P
       at = Date.now()
     },
   }
-  const [started] = await Promise.all([load.all, fault.inject(cluster, about)])
+  const midst = load.reached(Math.ceil(options.executions * 0.4)).then(() => {
+    at = Date.now()
+  })
+  await (fault.early ? load.reached(1) : midst)
+  const [started] = await Promise.all([load.all, fault.inject(cluster, about), midst])
   await untilEnded(cluster, options.patienceMs)
   return measure(cluster, { started, calls: ledger.calls, at, victim })
 }
