@@ -108,8 +108,22 @@ export function makeEngine(parts: {
   const commits = makeBatcher<Transition, 'written' | { held: Set<string> }>({
     maxItems: 200,
     concurrency: 2,
-    run: (transitions) => commitAll(transitions),
+    run: (transitions) => commitApart(transitions),
   })
+
+  /** Two of one execution never go together: a start that two ask for may meet itself. */
+  async function commitApart(transitions: Transition[]): ReturnType<typeof commitAll> {
+    if (new Set(transitions.map((t) => t.execution_id)).size === transitions.length) {
+      return commitAll(transitions)
+    }
+    return commitSingly(transitions)
+  }
+
+  async function commitSingly(transitions: Transition[]): ReturnType<typeof commitAll> {
+    const outcomes: Awaited<ReturnType<typeof commitAll>> = []
+    for (const transition of transitions) outcomes.push((await commitAll([transition]))[0]!)
+    return outcomes
+  }
 
   async function commitAll(
     transitions: Transition[],
@@ -126,9 +140,7 @@ export function makeEngine(parts: {
         }
         // One of them cannot be written; the others must not suffer for it.
         log.error({ err: error, count: transitions.length }, 'a batch was refused and is tried one by one')
-        const single: ('written' | { held: Set<string> } | Error)[] = []
-        for (const transition of transitions) single.push((await commitAll([transition]))[0]!)
-        return single
+        return commitSingly(transitions)
       }
     }
   }

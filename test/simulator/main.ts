@@ -31,7 +31,7 @@ for (let seed = first; done < runs && !failed; seed++) {
     const { trace } = await simulate(seed, { traced: true })
     console.log(trace.join('\n'))
   }
-  for (const fault of run.faults) console.log(`✗ seed ${seed}: ${fault}`)
+  for (const fault of run.faults.slice(0, 20)) console.log(`✗ seed ${seed}: ${fault}`)
   if (failed) console.log(`\nAgain: npm run simulate -- --seed ${seed}`)
   if (seconds() - shownAt > 5 || done === runs || failed) {
     shownAt = seconds()

@@ -25,6 +25,10 @@ export function commitChanges(tables: Tables, transitions: Transition[]): Commit
     )
   })
   for (const transition of passing) refuseDoubles(executions.get(transition.execution_id), transition)
+  const ids = passing.flatMap(({ execution_id, events }) =>
+    events.map(({ event_id }) => `${execution_id} ${event_id}`),
+  )
+  if (new Set(ids).size < ids.length) throw duplicate('event_default_pkey')
   tables.change({ durable: true }, () => {
     for (const transition of passing) apply(tables, transition, held.get(transition.execution_id)!)
   })

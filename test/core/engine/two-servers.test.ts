@@ -17,6 +17,9 @@ const pools = openPools({ url, maxConnections: 6, onError: () => {} })
 t.teardown(() => pools.close())
 const store = makeStore(pools)
 
+/** What servers log as errors. */
+const complaints: string[] = []
+
 /** The engine of one server; nothing tells it of what another one does. `mayCommit`: how often, before it dies. */
 function server(number: number, mayCommit = Number.POSITIVE_INFINITY) {
   let commits = 0
@@ -32,7 +35,7 @@ function server(number: number, mayCommit = Number.POSITIVE_INFINITY) {
     },
     plans,
     newId,
-    log: pino({ level: 'silent' }),
+    log: pino({ level: 'error' }, { write: (line) => complaints.push(line) }),
     announce: () => {},
     effectOf: () => 'idempotent',
     onChildren: () => {},
@@ -129,5 +132,25 @@ t.test(
     t.equal((await dying.work(id, ok)).status, 'recorded')
     await one.engine.nudge(id)
     await until('its end', async () => (await store.loadExecution(id))?.status === 'COMPLETED')
+  },
+)
+
+t.test(
+  'one server: the same execution begun twice at once begins once, and no one else notices',
+  async (t) => {
+    const executionId = one.newId()
+    const plan = await one.plans.byId(chain)
+    const about = { plan, workload: {}, parentExecutionId: null, meta: {} }
+    const begun = await Promise.allSettled([
+      one.engine.start({ ...about, executionId }),
+      one.engine.start({ ...about, executionId }),
+      one.engine.start({ ...about, executionId: one.newId() }),
+    ])
+    t.same(
+      begun.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'fulfilled'],
+    )
+    t.same(complaints, [], 'nothing was refused by Postgres')
+    t.equal((await one.work(executionId, ok)).status, 'recorded')
   },
 )
