@@ -34,7 +34,10 @@ for (const [name, promise] of [
     if (name === 'kill-worker') {
       t.ok(figures.takenOver > 0, 'the worker held commands')
       t.ok(figures.takeover! < 8, `the last of them was taken over after ${figures.takeover} s`)
-    } else t.equal(figures.repeated, 0, 'no tool was called twice')
+    } else {
+      t.equal(figures.repeated, 0, 'no tool was called twice')
+      t.ok(figures.recovery < 15, `what was under way ended after ${figures.recovery} s`)
+    }
   })
 }
 
