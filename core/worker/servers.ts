@@ -1,7 +1,10 @@
 import { type Client, makeClient, ServerError } from '../client.ts'
 import { isNoetlError } from '../errors.ts'
 
-/** The servers a worker talks to: the one a notification names, for it has the execution in memory, else its own. */
+/**
+ * The servers a worker talks to: the one a notification names, for it has the execution in memory, else its own.
+ * Should its own not answer, another that it knows from notifications does as well, for none is special.
+ */
 export interface Servers {
   post<T>(path: string, body: unknown, options?: { hint?: string; timeoutMs?: number }): Promise<T>
   get<T>(path: string): Promise<T>
@@ -9,9 +12,11 @@ export interface Servers {
   close(): Promise<void>
 }
 
-/** How long a hinted server that did not answer is left alone, in milliseconds. */
+/** How long a server that did not answer is left alone, if there is another, in milliseconds. */
 const SHUNNED_MS = 30_000
 const MAX_CLIENTS = 32
+/** Servers that are asked for one request, if the first gives no answer. */
+const MAX_TRIES = 2
 
 export function makeServers(options: {
   url: string
@@ -24,34 +29,46 @@ export function makeServers(options: {
     options
   const home = open(url)
   const hinted = new Map<string, Client>()
-  const shunned = new Map<string, number>()
+  const shunned = new Map<Client, number>()
 
-  function at(hint: string | undefined): Client {
-    if (hint === undefined || hint === '' || hint === home.url || !/^https?:\/\//.test(hint)) return home
-    if ((shunned.get(hint) ?? 0) > Date.now()) return home
+  function named(hint: string | undefined): Client | undefined {
+    if (hint === undefined || hint === '' || hint === home.url || !/^https?:\/\//.test(hint)) return undefined
     const there = hinted.get(hint)
     if (there !== undefined) return there
-    if (hinted.size >= MAX_CLIENTS || !URL.canParse(hint)) return home
+    if (hinted.size >= MAX_CLIENTS || !URL.canParse(hint)) return undefined
     const client = open(hint)
     hinted.set(hint, client)
     return client
   }
 
-  return {
-    async post(path, body, { hint, timeoutMs } = {}) {
-      const limits = timeoutMs === undefined ? {} : { timeoutMs }
-      const client = at(hint)
+  /** Those to ask, in order: the named one, the worker's own, any other; last those that gave no answer lately. */
+  function inOrder(hint: string | undefined): Client[] {
+    const first = named(hint)
+    const all = [...new Set([...(first === undefined ? [] : [first]), home, ...hinted.values()])]
+    const now = Date.now()
+    const silent = (client: Client) => (shunned.get(client) ?? 0) > now
+    return [...all.filter((client) => !silent(client)), ...all.filter(silent)].slice(0, MAX_TRIES)
+  }
+
+  async function ask<T>(hint: string | undefined, request: (client: Client) => Promise<T>): Promise<T> {
+    let failure: unknown
+    for (const client of inOrder(hint)) {
       try {
-        return await client.request('POST', path, body, limits)
+        return await request(client)
       } catch (error) {
-        if (client === home || !isUnreachable(error)) throw error
-        if (shunned.size > MAX_CLIENTS) shunned.clear()
-        shunned.set(hint!, Date.now() + SHUNNED_MS)
-        return home.request('POST', path, body, limits)
+        if (!isUnreachable(error)) throw error
+        shunned.set(client, Date.now() + SHUNNED_MS)
+        failure = error
       }
-    },
-    get: (path) => home.request('GET', path),
-    put: (path, body) => home.request('PUT', path, body),
+    }
+    throw failure
+  }
+
+  return {
+    post: (path, body, { hint, timeoutMs } = {}) =>
+      ask(hint, (client) => client.request('POST', path, body, timeoutMs === undefined ? {} : { timeoutMs })),
+    get: (path) => ask(undefined, (client) => client.request('GET', path)),
+    put: (path, body) => ask(undefined, (client) => client.request('PUT', path, body)),
     async close() {
       await Promise.all([home, ...hinted.values()].map((client) => client.close()))
     },

@@ -1,7 +1,10 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
 import t from 'tap'
 import { type Bus, connectBus } from '../../core/bus/bus.ts'
 import { STREAM } from '../../core/bus/streams.ts'
+import { makeServers } from '../../core/worker/servers.ts'
 import { FAULTS } from '../faults/faults.ts'
 import { trial } from '../faults/trial.ts'
 import { testNats } from '../support/nats.ts'
@@ -80,4 +83,33 @@ t.test('faults: a stream that another made anew is seen as lost, for what it hel
   t.equal(await other.ensure([place]), true, 'it was missing again')
   t.equal(await bus.ensure([place]), true, 'another was faster')
   t.equal(await bus.ensure([place]), false)
+})
+
+t.test('faults: a worker whose own server is dead asks another that notifications named', async (t) => {
+  const answers = (name: string) =>
+    new Promise<{ url: string; stop(): void }>((resolve) => {
+      const server = createServer((request, response) => {
+        request.resume()
+        response.end(JSON.stringify({ name }))
+      })
+      const stop = () => {
+        server.closeAllConnections()
+        server.close()
+      }
+      t.teardown(stop)
+      server.listen(0, '127.0.0.1', () =>
+        resolve({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, stop }),
+      )
+    })
+  const [home, other] = [await answers('home'), await answers('other')]
+  const servers = makeServers({ url: home.url, token: undefined })
+  t.teardown(() => servers.close())
+  t.same(await servers.post('/', {}), { name: 'home' })
+  t.same(await servers.post('/', {}, { hint: other.url }), { name: 'other' })
+  home.stop()
+  t.same(await servers.post('/renew', {}), { name: 'other' }, 'leases are renewed there')
+  t.same(await servers.post('/report', {}, { hint: home.url }), { name: 'other' }, 'reports go there')
+  t.same(await servers.get('/credential'), { name: 'other' })
+  other.stop()
+  await t.rejects(servers.post('/renew', {}), { code: 'NOETL_ERR_SERVER_UNREACHABLE' })
 })
