@@ -25,9 +25,17 @@ function run(command: string, args: string[], options: { cwd: string; env?: Node
   return { status, stdout, stderr }
 }
 
+interface Packed {
+  name: string
+  filename: string
+  files: { path: string }[]
+}
+
+t.setTimeout(600_000)
+
 t.test(
   'packages: built, packed and installed in an empty folder they run a playbook',
-  { timeout: 300_000 },
+  { timeout: 600_000 },
   async (t) => {
     const folder = await testFolder(t, 'packages')
     t.teardown(() => {
@@ -35,11 +43,10 @@ t.test(
     })
     const built = run(process.execPath, ['--import=tsx', 'deploy/build.ts'], { cwd: ROOT })
     t.equal(built.status, 0, built.stderr)
-    const tarballs: string[] = []
-    for (const name of PACKAGES) {
-      const packed = run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: join(ROOT, name) })
-      const [about] = JSON.parse(packed.stdout) as { filename: string; files: { path: string }[] }[]
-      const paths = about!.files.map(({ path }) => path)
+    const packed = run('npm', ['pack', '--workspaces', '--json', '--pack-destination', folder], { cwd: ROOT })
+    const told = JSON.parse(packed.stdout) as Packed[] | Record<string, Packed>
+    const tarballs = Object.values(told).map(({ name, filename, files }) => {
+      const paths = files.map(({ path }) => path)
       t.ok(
         paths.includes('package.json') && paths.some((path) => path.startsWith('dist/')),
         `${name} has its code`,
@@ -48,8 +55,9 @@ t.test(
         paths.some((path) => /(^|\/)(?!.*\.d\.ts$)[^/]*\.ts$|node_modules/.test(path)),
         `${name} has no sources`,
       )
-      tarballs.push(join(folder, about!.filename))
-    }
+      return join(folder, filename)
+    })
+    t.equal(tarballs.length, PACKAGES.length)
     const place = join(folder, 'app')
     mkdirSync(place)
     writeFileSync(join(place, 'package.json'), '{"name": "app", "private": true}')
