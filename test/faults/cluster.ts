@@ -29,6 +29,7 @@ export interface ServerProcess {
   /** Past any cut. */
   url: string
   up: boolean
+  output(): string
   kill(signal: NodeJS.Signals): Promise<void>
   start(): Promise<void>
 }
@@ -69,6 +70,7 @@ export async function faultCluster(t: Teardown, options: ClusterOptions): Promis
     const server: ServerProcess = {
       url: `http://127.0.0.1:${port}`,
       up: false,
+      output: () => running?.output() ?? '',
       async kill(signal) {
         server.up = false
         running?.kill(signal)
