@@ -57,6 +57,9 @@ export async function writeMatrix(row: Measured): Promise<void> {
     f.takeover === undefined ? '' : `${f.takenOver} in ${seconds(f.takeover)}`,
   ])
   const nats = await natsVersion()
+  const broken = inOrder
+    .filter(({ figures: f }) => f.lost + f.stuck + f.doubled + f.wrong > 0)
+    .map(({ title, figures }) => `- ${title}: ${figures.notes.slice(0, 5).join('; ')}`)
   const text = `# What faults cost
 
 Two servers and three workers of 8 slots, real processes on a Postgres and a NATS of their own, run ${EXECUTIONS} executions begun at ${PER_SECOND} a second: chains with python, parallel loops with a join, sub-playbooks, retries by rule that wait in the slot and out of it, http. Two fifths into it the fault comes. Every effect goes into a ledger, so that afterwards each command is held against what the playbooks say.
@@ -67,7 +70,7 @@ Lost, stuck, doubled and wrong must be 0 in every row. Repeats are what at-least
 | --- ${'| ---: '.repeat(11)}|
 ${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
 
-- **lost**: accepted and not there, a command without an outcome in an ended execution, or an effect that the ledger lacks.
+${broken.length === 0 ? '' : `Not as promised (\`letters\`: open dead letters, of commands that were begun as often as they may be):\n\n${broken.join('\n')}\n\n`}- **lost**: accepted and not there, a command without an outcome in an ended execution, or an effect that the ledger lacks.
 - **stuck**: still running two minutes after the fault was over.
 - **doubled**: two outcomes of one command, a step recorded twice, or an outcome taken from a worker whose lease had been given to another.
 - **wrong**: failed, or completed with another result than the playbook must have.
