@@ -4,6 +4,7 @@ import t from 'tap'
 import { startOrdersApi } from '../../cli/dev/orders-api.ts'
 import { makeClient } from '../../core/client.ts'
 import { testCluster } from '../support/cluster.ts'
+import { checkDatabase } from '../support/history-database.ts'
 import { until } from '../support/wait.ts'
 
 const EXECUTIONS = Number(process.env.NOETL_TEST_EXECUTIONS ?? 500)
@@ -75,6 +76,9 @@ t.test(
       ['worker-1', 'worker-2', 'worker-3'],
       'all workers had a part',
     )
+    const checked = await checkDatabase(cluster.databaseUrl)
+    t.same(checked.faults, [], 'every history is as the protocol promises')
+    t.equal(checked.executions, EXECUTIONS)
   },
 )
 
@@ -118,6 +122,7 @@ workflow:
     'call.done',
     'step.exit',
   ])
+  t.same((await checkDatabase(cluster.databaseUrl)).faults, [])
 })
 
 t.test('SIGTERM drains a worker: what runs ends or goes back with no attempt burnt', async (t) => {
@@ -159,6 +164,7 @@ workflow:
     ],
   )
   t.equal((await cluster.ended(late)).status, 'COMPLETED')
+  t.same((await checkDatabase(cluster.databaseUrl)).faults, [])
 })
 
 t.test('a server is killed while executions run: the other goes on with all of them', async (t) => {
@@ -187,4 +193,5 @@ workflow:
     t.same(ended.variables, { n: 20 })
     t.equal(ended.events.filter((event) => event.event_type === 'call.done').length, 20)
   }
+  t.same((await checkDatabase(cluster.databaseUrl)).faults, [])
 })

@@ -46,7 +46,7 @@ const expected = new Map<string, Promise<Comparable>>()
 export async function simulate(
   seed: number,
   options: { traced?: boolean; calm?: Drawn } = {},
-): Promise<Simulated & { outcome: Comparable | undefined }> {
+): Promise<Simulated & { outcome: Comparable | undefined; kept: Kept[] }> {
   const world = makeWorld(seed, options)
   const { random } = world
   const { statements, tables } = makeMemoryStore(world.wall)
@@ -188,6 +188,7 @@ export async function simulate(
     executions: all.length,
     still: still / 1000,
     outcome: mains[0] && comparable(mains[0]),
+    kept: all,
   }
 }
 

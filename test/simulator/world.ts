@@ -53,8 +53,10 @@ export interface Process {
 
 const EPOCH = Date.UTC(2026, 0, 1)
 const storage = new AsyncLocalStorage<Process>()
-/** The real one: the globals may be simulated. */
-const nextTurn = setImmediate
+/** A turn of the real loop: its own timers and those of the runner are not to wait for a whole run. */
+const turnOfLoop = setImmediate
+/** Events between two turns of the real loop. */
+const EVENTS_PER_TURN = 2000
 
 /** The process whose code runs now. */
 export function currentProcess(): Process | undefined {
@@ -164,8 +166,11 @@ export function makeWorld(seed: number, options: { traced?: boolean } = {}): Wor
         } catch (error) {
           accidents.push(`${owner?.name ?? 'nobody'}: ${(error as Error).stack ?? error}`)
         }
-        // Whatever the event set off goes on until it waits for another one.
-        await new Promise<void>((resolve) => nextTurn(resolve))
+        // A tick comes when no promise is left to settle: what the event set off has gone as far as it can.
+        await new Promise<void>((resolve) => {
+          if (steps % EVENTS_PER_TURN === 0) turnOfLoop(resolve)
+          else process.nextTick(resolve)
+        })
       }
       return true
     },
