@@ -384,7 +384,7 @@ export function makeEngine(parts: {
       if (recorded !== undefined)
         return { status: 'duplicate', event_id: recorded, commands_generated: 0, execution_status }
       const { command_id, worker_id, attempt } = report
-      const event_id = newId()
+      const event_id = newId(executionId)
       await store.tellLate({
         execution_id: executionId,
         event_id,
