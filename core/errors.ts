@@ -69,6 +69,10 @@ export const ERRORS = {
     'No credential is stored as %s.%s Store it with: POST /api/credentials {"name","type","data"}',
     404,
   ],
+  NOETL_ERR_CREDENTIAL_EMPTY: [
+    'The step asks for a credential with auth: "%s", which gave nothing. Name one, or leave auth out for the default.',
+    422,
+  ],
   NOETL_ERR_CREDENTIAL_KEY_MISSING: [
     'Credentials cannot be read or stored without a key: set NOETL_ENCRYPTION_KEY or NOETL_ENCRYPTION_KEY_FILE (32 bytes in base64 or hex).',
     503,

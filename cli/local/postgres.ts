@@ -231,6 +231,8 @@ async function makeDatabase(url: string): Promise<void> {
   try {
     const { rowCount } = await client.query(`SELECT 1 FROM pg_database WHERE datname = 'noetl'`)
     if (rowCount === 0) await client.query('CREATE DATABASE noetl')
+    // The user has the name of the gateway's own schema; tables of playbooks belong beside it, not into it.
+    await client.query('ALTER DATABASE noetl SET search_path TO public')
   } finally {
     await client.end()
   }

@@ -146,7 +146,8 @@ function parseBody(text: string): unknown {
   )
 }
 
-const MAX_DEPTH = 100
+/** Beyond what a tool's result may have, with what carries it. */
+const MAX_DEPTH = 256
 
 /** Refuses what later layers cannot hold: a nesting beyond the limit. */
 function guarded(value: unknown): unknown {

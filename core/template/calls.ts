@@ -1,4 +1,4 @@
-import { boundList, fail } from './failure.ts'
+import { boundList, boundText, fail } from './failure.ts'
 import { FILTERS } from './filters.ts'
 import { libraryFilter, libraryTest } from './library.ts'
 import { SEQUENCE_FILTERS } from './sequences.ts'
@@ -16,7 +16,16 @@ export function applyFilter(name: string, value: unknown, args: Args): unknown {
   if (own !== undefined) return own(value, args)
   const sequence = SEQUENCE_FILTERS.get(name)
   if (sequence !== undefined) return sequence(value, args, { filter: applyFilter, test: applyTest })
+  // The library makes the whole text before anyone can look at its length.
+  if (name === 'indent') boundText(widthOf(value, args))
   return libraryFilter(name, value, args)
+}
+
+/** Characters that indenting a text would make. */
+function widthOf(value: unknown, { list, named }: Args): number {
+  const text = typeof value === 'string' ? value : ''
+  const width = Number(list[0] ?? named.width ?? 4)
+  return text.length + text.split('\n').length * (Number.isFinite(width) ? Math.max(0, width) : 0)
 }
 
 export function applyTest(name: string, value: unknown, args: Args): boolean {

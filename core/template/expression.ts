@@ -344,7 +344,11 @@ export class Parser {
 const NONE: Arguments = { list: [], named: [] }
 
 function extend(base: Expression, key: string | number): Expression {
-  if (base.kind === 'path') return { ...base, segments: [...base.segments, key] }
+  if (base.kind === 'path') {
+    // Each member copies those before it.
+    if (base.segments.length >= LIMITS.members) fail(`a path has at most ${LIMITS.members} members`)
+    return { ...base, segments: [...base.segments, key] }
+  }
   return { kind: 'item', base, key: { kind: 'literal', value: key } }
 }
 

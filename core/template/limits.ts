@@ -8,6 +8,8 @@ export const LIMITS = {
   fuel: 3_000_000,
   /** Elements of a `range()`, of a repeated list, or a number handed to a layout filter. */
   range: 100_000,
+  /** Members of one path. */
+  members: 1000,
   /** Brackets, conditions and statements inside each other. */
   depth: 100,
   /** Compiled templates kept, and the characters of their sources together. */

@@ -1,4 +1,4 @@
-import { isNoetlError } from '../errors.ts'
+import { isNoetlError, makeError } from '../errors.ts'
 import { type CallError, type Child, type LeasedCommand, makeCallError } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Task } from '../schemas/playbook.ts'
@@ -98,6 +98,11 @@ function renderFields(
     else if (text && Array.isArray(value)) fields[key] = value.map((part) => renderPart(part, inner))
     else fields[key] = compileTemplate(value).render(inner)
   }
+  // A step that asks for a credential must not go on without one, to whatever is there by default.
+  const { auth } = task.config
+  if (typeof auth === 'string' && auth.includes('{{') && (fields.auth === null || fields.auth === '')) {
+    throw makeError('NOETL_ERR_CREDENTIAL_EMPTY', [auth])
+  }
   return fields
 }
 
@@ -140,7 +145,11 @@ export function namesAfter(
 /** An error of the gateway as that of a call; anything else is a bug, and logged. */
 export function problemOf(problem: unknown, around?: Surroundings): CallError {
   if (isNoetlError(problem)) {
-    const kind = problem.code.startsWith('NOETL_ERR_TEMPLATE') ? 'transform' : 'unknown'
+    const kind = problem.code.startsWith('NOETL_ERR_TEMPLATE')
+      ? 'transform'
+      : problem.code === 'NOETL_ERR_CREDENTIAL_EMPTY'
+        ? 'auth'
+        : 'unknown'
     return makeCallError({ kind, message: problem.message, code: problem.code })
   }
   around?.log.error({ err: problem }, 'a step failed in a way that it should not')

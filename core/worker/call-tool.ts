@@ -30,6 +30,10 @@ export async function callTool(
   try {
     const result = (await tool.run(fields, call)) ?? null
     const durationMs = performance.now() - startedAt
+    if (isDeep(result)) {
+      const why = `it is nested deeper than ${MAX_DEPTH} levels`
+      return failed(fault('NOETL_ERR_TOOL_OUTPUT', [tool.kind, why], 'schema'), durationMs)
+    }
     const wrong = loaded.checkOutput(result)
     if (wrong !== undefined)
       return failed(fault('NOETL_ERR_TOOL_OUTPUT', [tool.kind, wrong], 'schema'), durationMs)
@@ -45,6 +49,25 @@ export async function callTool(
     const message = error instanceof Error ? error.message : String(error)
     return failed(fault('NOETL_ERR_TOOL_BUG', [tool.kind, message], 'unknown'), durationMs)
   }
+}
+
+/** Levels of a result; a server takes what is nested a little deeper. */
+const MAX_DEPTH = 200
+
+/** Looked at level by level: a value may be nested deeper than calls may be. */
+function isDeep(value: Json): boolean {
+  let level: Json[] = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) return true
+    level = level.flatMap((part) =>
+      typeof part === 'object' && part !== null ? Object.values(part).filter(isHolder) : [],
+    )
+  }
+  return false
+}
+
+function isHolder(value: Json): boolean {
+  return typeof value === 'object' && value !== null
 }
 
 /** An error of the table as an error of a call. */

@@ -127,12 +127,17 @@ workflow:
   loop: {in: [1, 2, 3, 4], iterator: probe, spec: {mode: parallel, max_in_flight: 4, policy: {exec: distributed}}}
   tool:
     kind: python
-    input: {n: "{{ iter.probe }}"}
+    input: {n: "{{ iter.probe }}", eid: "{{ execution_id }}"}
     code: |
-      import time
+      import os, tempfile, time
+      place = os.path.join(tempfile.gettempdir(), f"noetl-overlap-{eid}")
+      os.makedirs(place, exist_ok=True)
       began = time.time()
-      time.sleep(1.5)
-      result = {"n": n, "began": began, "ended": time.time()}
+      open(os.path.join(place, str(n)), "w").close()
+      # Each goes on when all are there: they can only end if they run at once.
+      while len(os.listdir(place)) < 4 and time.time() < began + 60:
+          time.sleep(0.02)
+      result = {"n": n, "began": began, "ended": time.time(), "met": len(os.listdir(place)), "place": place}
   next: {arcs: [{step: check, when: "{{ event.name == 'loop.done' }}"}]}
 - step: check
   tool:
@@ -142,6 +147,9 @@ workflow:
       spans = x["data"]
       assert len(spans) == x["stats"]["total"] == 4
       assert [s["n"] for s in spans] == [1, 2, 3, 4]
+      import shutil
+      shutil.rmtree(spans[0]["place"])
+      assert all(s["met"] == 4 for s in spans)
       assert max(s["began"] for s in spans) < min(s["ended"] for s in spans), "they did not overlap"`,
   )
 })

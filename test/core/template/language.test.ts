@@ -427,3 +427,18 @@ t.test('language: what does not parse throws when it is compiled, and says where
     )
   }
 })
+
+t.test(
+  'limits: a path of very many members, and a text that indenting would make huge, are refused',
+  async (t) => {
+    const scope = { lookup: () => undefined }
+    const path = `{{ n${'.a'.repeat(50_000)} }}`
+    t.throws(() => compileTemplate(path), {
+      code: 'NOETL_ERR_TEMPLATE_PARSE',
+      message: /at most 1000 members/,
+    })
+    const text = compileTemplate(`{{ ('a\n' * 100000) | indent(100000) }}`)
+    t.throws(() => text.render(scope), { code: 'NOETL_ERR_TEMPLATE_RENDER', message: /longer than/ })
+    t.equal(compileTemplate(`{{ 'a\nb' | indent(2) }}`).render(scope), 'a\n  b')
+  },
+)

@@ -419,3 +419,26 @@ t.test('a probe is asked only when a run before was not heard of again, and its 
   t.match((await run(tool(true), { attempt: 2 })).outcome, { status: 'ok', result: 'before' })
   t.match((await run(tool(false), { attempt: 2 })).outcome, { status: 'ok', result: 'ran' })
 })
+
+t.test('auth: a template that gives nothing fails the call; without auth there is the default', async (t) => {
+  for (const gives of [null, '']) {
+    const { outcome, calls } = await run('tool: {kind: probe, auth: "{{ alias }}"}', {
+      context: { workload: { alias: gives } },
+    })
+    t.match(outcome, { status: 'error', error: { kind: 'auth', code: 'NOETL_ERR_CREDENTIAL_EMPTY' } })
+    t.equal(calls.length, 0)
+  }
+  t.match((await run('tool: {kind: probe, auth: "{{ missing }}"}')).outcome, { error: { kind: 'auth' } })
+  t.match((await run('tool: {kind: probe, gives: 1}')).outcome, { status: 'ok', result: 1 })
+})
+
+t.test('a result that is nested too deeply is an error of its call', async (t) => {
+  const nested = (levels: number) => {
+    let value: Json = 1
+    for (let i = 0; i < levels; i++) value = i % 2 === 0 ? [value] : { v: value }
+    return value
+  }
+  t.match((await run('tool: {kind: probe}', { gives: () => nested(199) })).outcome, { status: 'ok' })
+  const deep = await run('tool: {kind: probe}', { gives: () => nested(100_000) })
+  t.match(deep.outcome, { status: 'error', error: { code: 'NOETL_ERR_TOOL_OUTPUT', kind: 'schema' } })
+})
