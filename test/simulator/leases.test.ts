@@ -16,7 +16,7 @@ const notification = {
 }
 
 /** A worker's leases, and a server that gives and renews them in simulated time; `mayAnswer` says which renewals it hears. */
-function stage(mayAnswer: (renewal: number) => boolean = () => true) {
+function stage(mayAnswer: (renewal: number) => boolean = () => true, holds: () => boolean = () => true) {
   const world = makeWorld(1)
   const net = makeNet(world, calm)
   let leasedUntil = 0
@@ -44,6 +44,7 @@ function stage(mayAnswer: (renewal: number) => boolean = () => true) {
       async () => {
         renewals += 1
         if (!mayAnswer(renewals)) return new Promise(() => {})
+        if (!holds()) return { renewed: [] }
         lease()
         return { renewed: ['2'] }
       },
@@ -88,6 +89,17 @@ for (const missing of [1, 2]) {
     },
   )
 }
+
+t.test('leases: a lease that the server does not know any more stops its command', async (t) => {
+  let taken = false
+  const { world, claim } = stage(undefined, () => !taken)
+  const lease = await claim()
+  await world.run(() => false, 20_000)
+  t.notOk(lease.signal.aborted)
+  taken = true
+  await world.run(() => lease.signal.aborted, 6000)
+  t.match(lease.signal.reason, { why: 'lease-lost' })
+})
 
 t.test('leases: a command that is leased to its worker anew stops what still runs of it', async (t) => {
   const { claim } = stage()

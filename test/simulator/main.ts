@@ -1,14 +1,19 @@
-// npm run simulate -- --runs 10000 [--seed N] [--trace]
+// npm run simulate -- --runs 10000 [--seed N] [--trace | --brief]
 import { parseArgs } from 'node:util'
 import { simulate } from './run.ts'
 
 const { values } = parseArgs({
-  options: { runs: { type: 'string' }, seed: { type: 'string' }, trace: { type: 'boolean' } },
+  options: {
+    runs: { type: 'string' },
+    seed: { type: 'string' },
+    trace: { type: 'boolean' },
+    brief: { type: 'boolean' },
+  },
 })
 const first = values.seed === undefined ? Math.floor(Math.random() * 1_000_000_000) : Number(values.seed)
 const runs = Number(values.runs ?? (values.seed === undefined ? 1000 : 1))
 if (!Number.isSafeInteger(first) || !Number.isSafeInteger(runs) || runs < 1) {
-  console.error('npm run simulate -- [--runs <number>] [--seed <number>] [--trace]')
+  console.error('npm run simulate -- [--runs <number>] [--seed <number>] [--trace | --brief]')
   process.exit(2)
 }
 
@@ -27,7 +32,7 @@ for (let seed = first; done < runs && !failed; seed++) {
   executions += run.executions
   still = Math.max(still, run.still)
   failed = run.faults.length > 0
-  if (failed || values.trace) {
+  if ((failed && !values.brief) || values.trace) {
     const { trace } = await simulate(seed, { traced: true })
     console.log(trace.join('\n'))
   }

@@ -41,6 +41,8 @@ export interface Surroundings {
   leaseSeconds: number
   /** Hears of a body that begins, and gives what hears of its end. */
   onRun(process: Process, commandId: string, signal: AbortSignal): () => void
+  /** Hears what a worker was told of its report. */
+  onReported(executionId: string, commandId: string, answer: string): void
 }
 
 /** What the code of a process writes to its log, in the trace. */
@@ -160,7 +162,7 @@ export function runWorker(
   process: Process,
   about: Surroundings & { home: string; slots: number },
 ): SimulatedWorker {
-  const { net, stream, home, slots, onRun } = about
+  const { net, stream, home, slots, onRun, onReported } = about
   const log = logOf(process)
   const bus = stream.busOf(process)
   const { name } = process
@@ -169,6 +171,7 @@ export function runWorker(
   const leases = makeLeases({ workerId, servers, log })
   const now = () => new Date().toISOString()
   const credentials = () => Promise.reject(new Error('there are no credentials'))
+  const report = makeReports({ workerId, servers, log })
   const taking = takeCommands({
     bus,
     places: PLACES,
@@ -183,7 +186,11 @@ export function runWorker(
         ended()
       }
     },
-    report: makeReports({ workerId, servers, log }),
+    async report(lease, outcome, startedAt) {
+      const answer = await report(lease, outcome, startedAt)
+      onReported(lease.command.execution_id, lease.command.command_id, answer)
+      return answer
+    },
   })
   const ensure = () => void bus.ensure(PLACES).catch(() => {})
   ensure()

@@ -1,10 +1,7 @@
-import { isDeepStrictEqual } from 'node:util'
 import { makePlan, type Plan } from '../../core/engine/plan.ts'
 import type { Plans } from '../../core/engine/plans.ts'
 import { makeError } from '../../core/errors.ts'
 import { compilePlaybook } from '../../core/playbook/compile.ts'
-import type { Json } from '../../core/schemas/json.ts'
-import { checkHistory } from '../support/history.ts'
 import { breakThings, drawClocks } from './chaos.ts'
 import { makeCluster } from './cluster.ts'
 import { simulateGlobals } from './globals.ts'
@@ -13,9 +10,10 @@ import { makeNet } from './net.ts'
 import { makePeople } from './people.ts'
 import { type Drawn, drawPlaybooks } from './playbooks.ts'
 import { makeStream } from './stream.ts'
-import { byId, type Kept } from './tables.ts'
+import type { Kept } from './tables.ts'
 import { watchTools } from './tools.ts'
 import { makePostgres } from './trips.ts'
+import { type Comparable, compareWithCalm, faultsOf, outcomeOf } from './verdict.ts'
 import { makeWatch } from './watch.ts'
 import { calm, drawWeather } from './weather.ts'
 import { makeWorld, type Process } from './world.ts'
@@ -40,7 +38,7 @@ const STILL_MS = 180_000
 const REST_MS = 60 * 60_000
 
 const compiled = new Map<string, ReturnType<typeof compilePlaybook>['playbook']>()
-const expected = new Map<string, Promise<Comparable>>()
+const undisturbed = new Map<string, ReturnType<typeof simulate>>()
 
 /** One schedule: the processes, what they run, and all that happens to them, from one number. */
 export async function simulate(
@@ -69,7 +67,13 @@ export async function simulate(
   const cluster = makeCluster({
     world,
     postgres,
-    surroundings: { net, stream, leaseSeconds: random.pick([15, 15, 5]), onRun },
+    surroundings: {
+      net,
+      stream,
+      leaseSeconds: random.pick([15, 15, 5]),
+      onRun,
+      onReported: watch.onReported,
+    },
     plansOf,
     servers: random.int(1, 3),
     workers: random.int(1, 3),
@@ -154,31 +158,13 @@ export async function simulate(
 
   const faults = [...watch.faults, ...world.accidents]
   const all = tables.all()
-  if (!rested) for (const kept of all) faults.push(...unrest(kept))
-  for (const kept of all) {
-    const { row, queue, waits } = kept
-    const { graph, playbook } = plans.get(row.catalog_id)!
-    const wayBack = playbook.steps.some(({ name }) => graph.reaches(name, name))
-    const sorted = [...kept.events].sort((a, b) => byId(a.event_id, b.event_id))
-    faults.push(
-      ...checkHistory(sorted, row, [...queue.values()], {
-        waits: [...waits.keys()],
-        ...(wayBack ? {} : { acyclic: graph }),
-      }),
-    )
-  }
+  for (const kept of all) faults.push(...faultsOf(kept, plans.get(kept.row.catalog_id)!, rested))
   const mains = all.filter(({ row }) => row.parent_execution_id === null)
   if (!options.calm && drawn.settled && rested) {
-    const wanted = await outcomeOfCalm(drawn)
-    for (const kept of mains) {
-      if (people.meddledWith.has(kept.row.execution_id)) continue
-      const found = comparable(kept)
-      if (!isDeepStrictEqual(found, wanted)) {
-        faults.push(
-          `execution ${kept.row.execution_id} came to ${JSON.stringify(found)}, undisturbed to ${JSON.stringify(wanted)}`,
-        )
-      }
-    }
+    const { outcome, faults: others } = await simulateCalmly(drawn)
+    faults.push(...others.map((fault) => `undisturbed: ${fault}`))
+    const alone = mains.filter(({ row }) => !people.meddledWith.has(row.execution_id))
+    if (outcome !== undefined) for (const kept of alone) faults.push(...compareWithCalm(kept, outcome))
   }
   return {
     seed,
@@ -187,56 +173,19 @@ export async function simulate(
     steps: world.steps,
     executions: all.length,
     still: still / 1000,
-    outcome: mains[0] && comparable(mains[0]),
+    outcome: mains[0] && outcomeOf(mains[0]),
     kept: all,
   }
 }
 
-/** What an execution came to, as far as it does not turn on time and place. */
-interface Comparable {
-  status: string
-  ctx: unknown
-  results: Record<string, Json>
-}
-
-function comparable({ row, events }: Kept): Comparable {
-  const results: Record<string, Json> = {}
-  for (const { event_type, node_name, current_index, result = null, meta } of events) {
-    if (!['call.done', 'call.error', 'loop.done'].includes(event_type) || current_index !== undefined)
-      continue
-    // A stub names its event.
-    results[node_name ?? ''] = meta?.stored === undefined ? withoutIds(result) : 'stored aside'
-  }
-  return { status: row.status, ctx: withoutIds(row.state.ctx), results }
-}
-
-/** Ids differ from run to run. */
-function withoutIds<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value).replace(/\d{15,}/g, '#')) as T
-}
-
 /** What the same playbooks come to when nothing breaks. */
-function outcomeOfCalm(drawn: Drawn): Promise<Comparable> {
+function simulateCalmly(drawn: Drawn): ReturnType<typeof simulate> {
   const key = JSON.stringify(drawn.texts)
-  let found = expected.get(key)
+  let found = undisturbed.get(key)
   if (found === undefined) {
-    found = simulate(1, { calm: drawn }).then(({ outcome, faults }) => {
-      if (outcome === undefined || faults.length > 0)
-        throw new Error(`undisturbed, it fails: ${faults.join('; ')}`)
-      return outcome
-    })
-    if (expected.size > 500) expected.clear()
-    expected.set(key, found)
+    found = simulate(1, { calm: drawn })
+    if (undisturbed.size > 500) undisturbed.clear()
+    undisturbed.set(key, found)
   }
   return found
-}
-
-function unrest({ row, queue, waits }: Kept): string[] {
-  if (row.status !== 'RUNNING' && queue.size + waits.size === 0) return []
-  const rows = [...queue.values()].map(
-    ({ queue_id, status, attempt }) => `${queue_id} ${status} (attempt ${attempt})`,
-  )
-  return [
-    `execution ${row.execution_id} is ${row.status} and does not move; in the queue: [${rows}], it waits for [${[...waits.keys()]}]`,
-  ]
 }

@@ -11,6 +11,8 @@ export interface Watch {
   observe: Observe
   onRun(process: Process, commandId: string, signal: AbortSignal): () => void
   onTool(kind: string, call: ToolCall): void
+  /** A worker was told how its report was taken. */
+  onReported(executionId: string, commandId: string, answer: string): void
   /** A crash of Postgres took back what was not on its disk yet: leases among it are void. */
   onCrash(): void
   readonly faults: string[]
@@ -40,18 +42,31 @@ export function makeWatch(world: World, tables: Tables): Watch {
         return [id, row && { revision: row.revision, status: row.status, last: row.state.last }]
       }),
     )
+    const holders = new Map(
+      transitions.flatMap(({ execution_id: id, settles }) =>
+        settles.map(({ queue_id }) => [queue_id, { ...tables.executions.get(id)?.queue.get(queue_id) }]),
+      ),
+    )
     const { written } = act()
     if (written.size > 0) movedAt = world.now()
     for (const { execution_id, revision } of transitions.filter((t) => !written.has(t.execution_id))) {
       world.note(() => `not written: ${execution_id} at revision ${revision}`)
     }
-    for (const { execution_id: id, events } of transitions.filter((t) => written.has(t.execution_id))) {
+    for (const { execution_id: id, events, settles } of transitions.filter((t) =>
+      written.has(t.execution_id),
+    )) {
       const { row, queue, waits } = tables.executions.get(id)!
       const was = before.get(id)
       world.note(() => `commit ${id} ${row.status}: ${events.map(shown).join(', ')}`)
       if (was !== undefined && was.status !== 'RUNNING') fault(`${id} was ${was.status} and moved`)
       if (row.revision !== (was?.revision ?? 0) + 1)
         fault(`${id}: revision ${was?.revision} became ${row.revision}`)
+      for (const { queue_id, token } of settles) {
+        const { status, lease_token } = holders.get(queue_id)!
+        if (status !== 'running' || lease_token !== token) {
+          fault(`command ${queue_id} was settled under a lease that was lost`)
+        }
+      }
       let last = was?.last ?? '0'
       for (const event of events) {
         if (byId(event.event_id, last) <= 0) fault(`${id}: ${shown(event)} is not after ${last}`)
@@ -98,6 +113,15 @@ export function makeWatch(world: World, tables: Tables): Watch {
     }
   }
 
+  function watchRenewals(asked: Renewal[], renewed: Set<string>): void {
+    for (const { execution_id, queue_id, token } of asked) {
+      const row = tables.executions.get(execution_id)?.queue.get(queue_id)
+      if (renewed.has(queue_id) && row?.lease_token !== token) {
+        fault(`a lease of command ${queue_id} was renewed that had been lost`)
+      }
+    }
+  }
+
   return {
     faults,
     still: () => (bodies > 0 ? 0 : world.now() - movedAt),
@@ -111,6 +135,7 @@ export function makeWatch(world: World, tables: Tables): Watch {
       else if (name === 'claimCommands') watchClaims(given[0] as Claimed[], done)
       else {
         done()
+        if (name === 'renewLeases') watchRenewals(given[0] as Renewal[], answer as unknown as Set<string>)
         if (name === 'tellLate') world.note(() => `tellLate by ${process.name}: ${JSON.stringify(given[0])}`)
         if (/^(rescue|parkLost|releaseLeases|retryLetters|takeUnclaimed)$/.test(name)) {
           const rows = answer as unknown as (string | { queue_id: string })[]
@@ -163,10 +188,29 @@ export function makeWatch(world: World, tables: Tables): Watch {
       if (times > most) fault(`call ${key} of step ${step} must not be repeated and was begun ${times} times`)
     },
 
+    onReported(executionId, commandId, answer) {
+      if (answer !== 'recorded' && answer !== 'duplicate') return
+      const { events = [] } = tables.executions.get(executionId) ?? {}
+      if (
+        events.some(
+          ({ event_type, meta }) => event_type.startsWith('call.') && meta?.command_id === commandId,
+        )
+      ) {
+        return
+      }
+      fault(`a report of command ${commandId} was answered as ${answer} and is not recorded`)
+    },
+
     onCrash() {
       crashes += 1
     },
   }
+}
+
+interface Renewal {
+  execution_id: string
+  queue_id: string
+  token: string
 }
 
 function shown({ event_type, event_id, node_name, meta }: Transition['events'][number]): string {
