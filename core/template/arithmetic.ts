@@ -13,7 +13,7 @@ export function binary(sign: string, left: unknown, right: unknown): unknown {
   if (a !== undefined && b !== undefined) return calculate(sign, a, b)
   if (sign === '+') {
     if (typeof left === 'string' && typeof right === 'string') return concat(left, right)
-    if (Array.isArray(left) && Array.isArray(right)) return [...left, ...right]
+    if (Array.isArray(left) && Array.isArray(right)) return joined(left, right)
   }
   if (sign === '%' && typeof left === 'string') return printf(left, Array.isArray(right) ? right : [right])
   if (sign === '*') {
@@ -106,4 +106,13 @@ function bounded(value: bigint): bigint {
 
 function finite(value: number): number {
   return Number.isFinite(value) ? value : fail('the number would be too large')
+}
+
+/** Elements that a list made of two others may have. */
+const MOST_ELEMENTS = 2_000_000
+
+function joined(left: readonly unknown[], right: readonly unknown[]): unknown[] {
+  if (left.length + right.length > MOST_ELEMENTS)
+    fail(`the list would have more than ${MOST_ELEMENTS} elements`)
+  return [...left, ...right]
 }

@@ -7,7 +7,7 @@ import { LIMITS } from './limits.ts'
 import { pathsOf } from './references.ts'
 import { parseTemplate, type Statement } from './statements.ts'
 import { hasTemplate, tokenise } from './tokens.ts'
-import { put, StepResult, settle, stored, toText, truthy } from './values.ts'
+import { boundJson, put, StepResult, settle, stored, toText, truthy } from './values.ts'
 
 export type { Scope } from './evaluate.ts'
 export { StepResult, toText, truthy } from './values.ts'
@@ -137,8 +137,16 @@ export function soleValue(body: readonly Statement[]): Expression | undefined {
 
 function evaluator(source: string, value: Expression): (scope: Scope) => unknown {
   if (value.kind === 'path') return (scope) => settlePath(readPath(value, scope), value.segments.length)
-  return (scope) => rendering(source, () => new Evaluation(scope).value(value))
+  return (scope) =>
+    rendering(source, () => {
+      const made = new Evaluation(scope).value(value)
+      if (typeof made === 'object' && made !== null && MAKES.has(value.kind)) boundJson(made)
+      return made
+    })
 }
+
+/** Expressions whose value is made anew of others, which may be larger than all of them. */
+const MAKES: ReadonlySet<Expression['kind']> = new Set(['list', 'dict', 'binary'])
 
 /** Only a root may be a map whose members are fetched; below it a value is JSON, or a step's in its wrapper. */
 function settlePath(value: unknown, depth: number): unknown {

@@ -1,5 +1,6 @@
 import { isObject, type Json } from '../schemas/json.ts'
 import { fail } from './failure.ts'
+import { LIMITS } from './limits.ts'
 
 /**
  * Wraps a step's result wherever it stands in a scope: as a root, or as a member of the `steps` map. Reading
@@ -81,6 +82,28 @@ export function put(object: Record<string, unknown>, key: string, value: unknown
   } else object[key] = value
 }
 
+/**
+ * Refuses a value whose JSON would be longer than a template may print. Lists that hold one list twice, again and
+ * again, are small in memory and endless as text; the count stops where it is too much.
+ */
+export function boundJson(value: unknown): void {
+  const open: unknown[] = [value]
+  let characters = 0
+  for (let part = open.pop(); open.length > 0 || part !== undefined; part = open.pop()) {
+    if (typeof part === 'string') characters += part.length
+    else if (Array.isArray(part)) {
+      characters += 2 + part.length
+      for (const item of part) if (item !== undefined) open.push(item)
+    } else if (typeof part === 'object' && part !== null && !(part instanceof StepResult)) {
+      for (const [key, item] of Object.entries(part)) {
+        characters += key.length + 4
+        if (item !== undefined) open.push(item)
+      }
+    } else characters += 1
+    if (characters > LIMITS.output) fail(`the value would be longer than ${LIMITS.output} characters`)
+  }
+}
+
 /** How a value prints inside text: nothing for null and undefined, lists and objects as JSON on one line. */
 export function toText(value: unknown): string {
   switch (typeof value) {
@@ -99,6 +122,7 @@ export function toText(value: unknown): string {
 }
 
 export function toJson(value: unknown, indent?: number): string {
+  boundJson(value)
   return JSON.stringify(stored(value), undefined, indent)
 }
 

@@ -442,3 +442,23 @@ t.test(
     t.equal(compileTemplate(`{{ 'a\nb' | indent(2) }}`).render(scope), 'a\n  b')
   },
 )
+
+t.test(
+  'limits: lists that double in size or in depth are refused before they take the process',
+  async (t) => {
+    const scope = { lookup: (name: string) => (name === 'x' ? [1] : undefined) }
+    for (const grow of ['[l,l]', 'l+l', '{"a": l, "b": l}']) {
+      const bomb = `{% set l=x %}${`{% set l=${grow} %}`.repeat(40)}{{ l }}`
+      t.throws(() => compileTemplate(bomb).render(scope), { code: 'NOETL_ERR_TEMPLATE_RENDER' }, grow)
+    }
+    let held: unknown = [1]
+    const twice = compileTemplate('{{ [x, x] }}')
+    t.throws(
+      () => {
+        for (let i = 0; i < 40; i++) held = twice.render({ lookup: () => held })
+      },
+      { code: 'NOETL_ERR_TEMPLATE_RENDER', message: /longer than/ },
+    )
+    t.same(compileTemplate('{{ [x, [x, none]] }}').render(scope), [[1], [[1], null]])
+  },
+)
