@@ -65,10 +65,23 @@ export async function connectBus(options: {
     url: shownUrl(options.url),
     manager,
     close() {
-      closed ??= connection.drain().catch(() => connection.close())
+      closed ??= lost.has(connection) ? connection.close() : ended(connection)
       return closed
     },
   }
+}
+
+/** How long what is on its way may take to arrive before the connection is closed all the same. */
+const DRAIN_MS = 2000
+
+async function ended(connection: NatsConnection): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, DRAIN_MS)
+  })
+  await Promise.race([connection.drain().catch(() => undefined), late])
+  clearTimeout(timer)
+  if (!connection.isClosed()) await connection.close()
 }
 
 /** Connections that are trying to come back. */

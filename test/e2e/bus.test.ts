@@ -149,3 +149,12 @@ t.test('a consumer that fell silent is made anew', { timeout: 60_000 }, async (t
   t.match(await real.consumerState(place), { delivered: 0, unacknowledged: 0 })
   t.equal((await gateway.run(PLAYBOOK)).status, 'COMPLETED', 'workers pull from the new one')
 })
+
+t.test('a connection whose server is gone can be closed', { timeout: 60_000 }, async (t) => {
+  const { testNats } = await import('../support/nats.ts')
+  const nats = await testNats(t)
+  const bus = await connectBus({ url: nats.url, name: 't', patienceMs: 5000, log: pino({ level: 'silent' }) })
+  await nats.kill()
+  await bus.close()
+  t.notOk(bus.connected())
+})
