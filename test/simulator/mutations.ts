@@ -10,6 +10,7 @@ export interface Mutation {
 }
 
 const CONTRACT = 'test/simulator/contract.test.ts'
+const TWO_SERVERS = 'test/core/engine/two-servers.test.ts'
 
 /**
  * Guards that sit in SQL are broken twice: in the statement, which the contract test holds against the memory,
@@ -120,10 +121,15 @@ export const MUTATIONS: readonly Mutation[] = [
     "if (outcome !== 'written') return outcome\n    const { state",
     'const { state',
   ]),
-  one('engine: a command gets values of another time from memory', 'core/engine/claims.ts', [
-    'return known !== undefined && !idLess(known.state.last, row.queue_id) ? known : undefined',
-    'return known',
-  ]),
+  one(
+    'engine: a command gets values of another time from memory',
+    'core/engine/claims.ts',
+    [
+      'return known !== undefined && !idLess(known.state.last, row.queue_id) ? known : undefined',
+      'return known',
+    ],
+    TWO_SERVERS,
+  ),
   one('engine: what is remembered says that a report is late', 'core/engine/engine.ts', [
     'if (remembered && (late.length > 0 || decision.events.length === 0)) {',
     'if (remembered && late.length > 1000) {',

@@ -48,11 +48,13 @@ function drawSteps(
 ): Step[] {
   const { size, kids, traits, parks = false } = about
   const names = Array.from({ length: size }, (_, i) => (i === 0 ? 'start' : `s${i}`))
-  const back = random.chance(0.15)
+  const back = random.chance(0.25)
+  // One step after the other: then steps may read of each other whatever there is.
+  const serial = random.chance(0.4)
   let inclusive = false
   const steps = names.map((step, i): Step => {
-    const body = drawBody(random, step, { kids, parks, traits })
-    const mode = random.chance(0.5) ? 'inclusive' : 'exclusive'
+    const body = drawBody(random, step, { kids, parks, traits, names: serial ? names : [] })
+    const mode = !serial && random.chance(0.7) ? 'inclusive' : 'exclusive'
     const later = names.slice(i + 1)
     const targets = new Set(later.length === 0 ? [] : [random.pick(later)])
     while (later.length > targets.size && random.chance(0.4)) targets.add(random.pick(later))
@@ -102,15 +104,32 @@ interface Body {
 function drawBody(
   random: Random,
   step: string,
-  { kids, parks, traits }: { kids: string[]; parks: boolean; traits: { settled: boolean } },
+  about: {
+    kids: string[]
+    parks: boolean
+    traits: { settled: boolean }
+    /** Steps that it may read of. */
+    names: string[]
+  },
 ): Body {
+  const { kids, parks, traits, names } = about
   const ms = random.weighted([
     [3, 0],
     [6, random.int(1, 400)],
     [2, random.int(400, 4000)],
     [1, random.int(4000, 20_000)],
   ])
-  const value = random.pick<Json>([1, 'text', { a: [1, 2] }, `{{ ctx.n_start | default(0) }}`])
+  const other = names.length === 0 ? 'start' : random.pick(names)
+  const value = random.weighted<Json>([
+    [1, 1],
+    [1, 'text'],
+    [1, { a: [1, 2] }],
+    [1, `{{ ctx.n_${other} | default(0) }}`],
+    [
+      names.length === 0 ? 0 : 4,
+      `{{ (${other} | default('') | string | length) + (ctx.n_${other} | default(0)) }}`,
+    ],
+  ])
   const work = (more: JsonObject = {}): JsonObject => ({ kind: 'work', ms, value, ...more })
   const plain = (tool: JsonObject | JsonObject[]): Body => ({ fields: { tool }, catches: false })
   const retry = (attempts: number) => ({

@@ -43,27 +43,27 @@ function server(number: number, mayCommit = Number.POSITIVE_INFINITY) {
   })
   const claims = makeClaims({ store, plans, newId, leaseSeconds: 15, glimpse: engine.glimpse })
 
-  /** Claims the open command of an execution here and reports its outcome. */
-  async function work(executionId: string, outcome: Outcome) {
+  /** Claims the open command of an execution here. */
+  async function claim(executionId: string) {
     const { rows } = await pools.durable.query<{ queue_id: string }>(
       'SELECT queue_id FROM noetl.queue WHERE execution_id = $1',
       [executionId],
     )
     const { queue_id } = rows[0]!
     const token = randomUUID()
-    const { step, attempt } = await claims.claim({
-      execution_id: executionId,
-      queue_id,
-      worker_id: 'w',
-      token,
-    })
+    return claims.claim({ execution_id: executionId, queue_id, worker_id: 'w', token })
+  }
+
+  /** The same, and reports its outcome. */
+  async function work(executionId: string, outcome: Outcome) {
+    const { command_id: queue_id, token, step, attempt } = await claim(executionId)
     return engine.report(
       executionId,
       { type: 'report', command_id: queue_id, step, worker_id: 'w', attempt, started_at: null, outcome },
       { queue_id, token, worker_id: 'w' },
     )
   }
-  return { plans, engine, newId, work }
+  return { plans, engine, newId, claim, work }
 }
 
 const [one, two] = [server(1), server(2)]
@@ -132,6 +132,23 @@ t.test(
     t.equal((await dying.work(id, ok)).status, 'recorded')
     await one.engine.nudge(id)
     await until('its end', async () => (await store.loadExecution(id))?.status === 'COMPLETED')
+  },
+)
+
+t.test(
+  'two servers: a command gets the newest results, also from a server that remembers older ones',
+  async (t) => {
+    const round = await register(
+      'round',
+      `- {step: start, tool: {kind: noop}, next: {arcs: [{step: reader}]}}
+- {step: reader, tool: {kind: noop, result: "{{ start }}"}, next: {arcs: [{step: start}]}}`,
+    )
+    const given = (result: number): Outcome => ({ ...ok, result })
+    const id = await start(round)
+    await one.work(id, given(1))
+    await two.work(id, given(0))
+    await two.work(id, given(2))
+    t.same((await one.claim(id)).context.steps, { start: 2 })
   },
 )
 
