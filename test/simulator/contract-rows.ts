@@ -75,20 +75,28 @@ export async function dumpPostgres(pool: pg.Pool): Promise<Dump> {
   return dump
 }
 
-/** Lets a test set the time of a database: what calls `now()` gets this one's. */
+/** Lets a test set the time of a database: what calls `now()` by its plain name, with `CLOCKED`, gets this one's. */
 export async function makeClock(pool: pg.Pool): Promise<(ms: number) => Promise<void>> {
   await pool.query('CREATE SCHEMA clock')
+  await pool.query('CREATE TABLE clock.time AS SELECT 0::float8 AS ms')
   await pool.query(`CREATE FUNCTION clock.now() RETURNS timestamptz STABLE LANGUAGE sql
-    AS $$ SELECT to_timestamp(current_setting('clock.ms')::float8 / 1000) $$`)
+    AS $$ SELECT to_timestamp(ms / 1000) FROM clock.time $$`)
   const { rows } = await pool.query<{ table: string; column: string }>(
     `SELECT d.adrelid::regclass AS table, a.attname AS column FROM pg_attrdef d
      JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
-     WHERE pg_get_expr(d.adbin, d.adrelid) = 'pg_catalog.now()' OR pg_get_expr(d.adbin, d.adrelid) = 'now()'`,
+     WHERE pg_get_expr(d.adbin, d.adrelid) IN ('now()', 'pg_catalog.now()')`,
   )
   for (const { table, column } of rows) {
     await pool.query(`ALTER TABLE ${table} ALTER COLUMN ${column} SET DEFAULT clock.now()`)
   }
   return async (now) => {
-    await pool.query('SELECT set_config($1, $2, false)', ['clock.ms', String(now)])
+    await pool.query('UPDATE clock.time SET ms = $1', [now])
   }
+}
+
+/** Options of connections that live by that clock. */
+export const CLOCKED = '-c search_path=clock,pg_catalog'
+
+export async function emptyTables(pool: pg.Pool): Promise<void> {
+  await pool.query(`TRUNCATE ${Object.keys(QUERIES).map((table) => `noetl.${table}`)}`)
 }

@@ -10,6 +10,7 @@ export interface Mutation {
 }
 
 const CONTRACT = 'test/simulator/contract.test.ts'
+const CONCURRENT = 'test/simulator/concurrent.test.ts'
 const TWO_SERVERS = 'test/core/engine/two-servers.test.ts'
 
 /**
@@ -35,6 +36,12 @@ export const MUTATIONS: readonly Mutation[] = [
     'core/store/commit.ts',
     ["e.status = 'RUNNING' AND e.revision = i.revision", 'e.revision = i.revision'],
     CONTRACT,
+  ),
+  one(
+    'commit: an execution is not locked while its revision is compared (SQL)',
+    'core/store/commit.ts',
+    ['  ORDER BY e.execution_id\n  FOR UPDATE OF e\n', '  ORDER BY e.execution_id\n'],
+    CONCURRENT,
   ),
   ...both('commit: the end of an execution leaves its commands in the queue', {
     sql: [
@@ -65,6 +72,15 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
     memoryBy: CONTRACT,
   }),
+  one(
+    'claim: a command is not locked while it is looked at (SQL)',
+    'core/store/queue.ts',
+    [
+      '  ORDER BY q.execution_id, q.queue_id\n  FOR UPDATE OF q\n), chosen',
+      '  ORDER BY q.execution_id, q.queue_id\n), chosen',
+    ],
+    CONCURRENT,
+  ),
   ...both('rescue: attempts are not limited', {
     sql: [
       'core/store/queue.ts',
