@@ -202,10 +202,12 @@ export const MUTATIONS: readonly Mutation[] = [
     ['const ANSWER_SHARE = 0.5', 'const ANSWER_SHARE = 3'],
     'test/simulator/leases.test.ts',
   ),
-  one('worker: a command leased anew runs beside itself', 'core/worker/leases.ts', [
-    '?.abort(new CallAborted(',
-    '?.abort.bind(null, new CallAborted(',
-  ]),
+  one(
+    'worker: a command leased anew runs beside itself',
+    'core/worker/leases.ts',
+    ['?.abort(new CallAborted(', '?.abort.bind(null, new CallAborted('],
+    'test/simulator/leases.test.ts',
+  ),
   one(
     'worker: a lease that was lost does not stop its command',
     'core/worker/leases.ts',
