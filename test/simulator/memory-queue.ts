@@ -1,7 +1,7 @@
 import type { Event } from '../../core/schemas/event.ts'
 import type { Claim, Claimed, Waiting } from '../../core/store/queue.ts'
 import type { Statements } from './memory-store.ts'
-import { byId, duplicate, type QueueRow, type Tables } from './tables.ts'
+import { duplicate, type QueueRow, type Tables } from './tables.ts'
 
 type Queue = Pick<
   Statements,
@@ -229,5 +229,3 @@ export function queueStatements(tables: Tables): Queue & {
 export function waiting({ execution_id, queue_id, node_name, lane, pool }: QueueRow): Waiting {
   return { execution_id, queue_id, node_name, lane, pool }
 }
-
-export { byId }

@@ -4,7 +4,7 @@ import { commitChanges } from './memory-commit.ts'
 import { letterStatements } from './memory-letters.ts'
 import { queueStatements } from './memory-queue.ts'
 import { readStatements } from './memory-reads.ts'
-import { type Kept, makeTables, type Tables } from './tables.ts'
+import { makeTables, type Tables } from './tables.ts'
 
 /**
  * The store in memory: each statement of `core/store` done at once, with the same answers and the same rows.
@@ -46,5 +46,3 @@ function findEntry(
     )
     .sort((a, b) => b.version - a.version)[0]
 }
-
-export type { Kept }
