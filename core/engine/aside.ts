@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { put } from '../schemas/put.ts'
 import type { NewResult } from '../store/results.ts'
 
 /**
@@ -91,10 +92,10 @@ function reference(about: { executionId: string; eventId: string; step: string; 
 function fieldsAtHand(result: Json, select: readonly string[]): JsonObject {
   if (!isObject(result)) return {}
   const fields: JsonObject = {}
-  for (const name of select) if (Object.hasOwn(result, name)) fields[name] = result[name]!
+  for (const name of select) if (Object.hasOwn(result, name)) put(fields, name, result[name]!)
   for (const [name, value] of Object.entries(result)) {
     if (Object.keys(fields).length >= MAX_FIELDS + select.length) break
-    if (isSmallScalar(value)) fields[name] = value
+    if (isSmallScalar(value)) put(fields, name, value)
   }
   return fields
 }

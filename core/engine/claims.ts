@@ -4,6 +4,7 @@ import { makeError, type NoetlError } from '../errors.ts'
 import type { CallError, Child, CommandContext, LeasedCommand, Resume } from '../schemas/command.ts'
 import type { Value } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { put } from '../schemas/put.ts'
 import { believable } from '../store/ids.ts'
 import type { Claim, Claimed } from '../store/queue.ts'
 import type { Store } from '../store/store.ts'
@@ -172,10 +173,10 @@ export function makeClaims(parts: {
     const wholes: JsonObject = {}
     const stubs: JsonObject = {}
     for (const [step, found] of results) {
-      if (found.aside) stubs[step] = found.result
-      if (!found.aside) wholes[step] = found.result
+      if (found.aside) put(stubs, step, found.result)
+      if (!found.aside) put(wholes, step, found.result)
       else if (looksBeyond(planned, step, found.result, wholeSteps)) {
-        wholes[step] = await whole(row.execution_id, found.event_id)
+        put(wholes, step, await whole(row.execution_id, found.event_id))
       }
     }
     return {
@@ -222,7 +223,8 @@ export function makeClaims(parts: {
   async function ctxOf(row: Claimed, kept: Record<string, Value>): Promise<JsonObject> {
     const values: JsonObject = {}
     for (const [name, value] of Object.entries(kept)) {
-      values[name] = 'v' in value ? value.v : (setOf(await eventOf(row.execution_id, value.at))[name] ?? null)
+      const set = 'v' in value ? undefined : setOf(await eventOf(row.execution_id, value.at))
+      put(values, name, 'v' in value ? value.v : (set?.[name] ?? null))
     }
     return values
   }

@@ -2,6 +2,7 @@ import type { CallError } from '../schemas/command.ts'
 import type { Event } from '../schemas/event.ts'
 import type { Run, State, Token, Value } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import { put } from '../schemas/put.ts'
 
 /** Values longer than this, as JSON, are kept by the id of their event. In characters. */
 const INLINE = 256
@@ -171,7 +172,7 @@ function addTokens(held: Token[], added: Json | undefined): Token[] {
 
 function setValues(ctx: State['ctx'], set: JsonObject, eventId: string): State['ctx'] {
   const next = { ...ctx }
-  for (const [name, value] of Object.entries(set)) next[name] = keep(value, eventId)
+  for (const [name, value] of Object.entries(set)) put(next, name, keep(value, eventId))
   return next
 }
 

@@ -1,5 +1,6 @@
 import type { Token } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import { put } from '../schemas/put.ts'
 import type { Scope } from '../template/template.ts'
 import type { ReactionPlan, TargetPlan } from './plan.ts'
 import { ctxValues } from './values.ts'
@@ -33,7 +34,7 @@ export function react(reactions: ReactionPlan[], about: Reacting): Reacted | und
     const value = from().render(scope)
     const there = Object.hasOwn(set, into) ? set[into] : about.ctx(into)
     const before = Array.isArray(there) ? there : there === undefined || there === null ? [] : [there]
-    set[into] = [...before, ...(mode === 'extend' && Array.isArray(value) ? value : [value])]
+    put(set, into, [...before, ...(mode === 'extend' && Array.isArray(value) ? value : [value])])
   }
   const after = about.scopeWith(set)
   return {

@@ -1,6 +1,7 @@
 import type { CallError } from '../schemas/command.ts'
 import type { LoopRun, State, Token } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import { lay } from '../schemas/put.ts'
 import { outputOf } from '../template/output.ts'
 import type { Scope, StepResult } from '../template/template.ts'
 import { enterStep } from './enter.ts'
@@ -181,7 +182,8 @@ function leaveStep(turn: Turn, runId: string, error: CallError | null, facts: Ca
       },
     }))
     next = arcs.map(({ token }) => token)
-    set = Object.assign({}, set, ...arcs.map((arc) => arc.set)) as JsonObject
+    set = { ...set }
+    lay(set, ...arcs.map((arc) => arc.set))
   }
   return { set, next, calls, caught: error !== null && next.length > 0 }
 }

@@ -1,5 +1,6 @@
 import { isNoetlError } from '../errors.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import { put } from '../schemas/put.ts'
 import { makeScope } from '../template/scope.ts'
 import { compileTemplate } from '../template/template.ts'
 
@@ -30,7 +31,11 @@ export function workloadOf(
   const rendered: JsonObject = { ...workload }
   for (const [key, value] of Object.entries(defaults)) {
     if (!Object.hasOwn(payload, key))
-      rendered[key] = leniently(value, () => compileTemplate(value).render(scope))
+      put(
+        rendered,
+        key,
+        leniently(value, () => compileTemplate(value).render(scope)),
+      )
   }
   return rendered
 }

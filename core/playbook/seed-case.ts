@@ -1,5 +1,6 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Collect, Target } from '../schemas/playbook.ts'
+import { lay } from '../schemas/put.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { bareName, readFrom } from './seed-names.ts'
 import { mapping, text } from './values.ts'
@@ -120,7 +121,7 @@ function readActions(clause: Clause, value: Json, path: Path, about: About): voi
       found.map((target) => ({ ...target, args: { ...args, ...target.args } })),
     )
   }
-  Object.assign(clause.set, ctxNames(mapping(value.set, [...path, 'set'], faults)))
+  lay(clause.set, ctxNames(mapping(value.set, [...path, 'set'], faults)))
   clause.collect.push(...readCollect(value.collect, [...path, 'collect'], about))
   if (value.call !== undefined) clause.calls.push(...targets(value.call, [...path, 'call']))
   clause.sinks.push(...listOf(value.sink, [...path, 'sink']))

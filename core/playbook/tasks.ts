@@ -1,5 +1,6 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { EFFECTS, type Effect, type Playbook, type Task } from '../schemas/playbook.ts'
+import { put } from '../schemas/put.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { readRetryBlock, readRules } from './rules.ts'
 import { readSink } from './seed-sink.ts'
@@ -143,7 +144,7 @@ function readTask(
   const config: JsonObject = {}
   for (const [key, field] of Object.entries({ ...specFields, ...value })) {
     // `args` as a list or a text is a field of the tool's own: the words of a command line.
-    if (!TASK_KEYS.includes(key) || (key === 'args' && isWords(field))) config[key] = field
+    if (!TASK_KEYS.includes(key) || (key === 'args' && isWords(field))) put(config, key, field)
   }
   if (config.credential !== undefined && config.auth === undefined) {
     config.auth = config.credential

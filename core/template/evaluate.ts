@@ -1,3 +1,4 @@
+import { put } from '../schemas/put.ts'
 import { binary } from './arithmetic.ts'
 import { type Args, applyFilter, applyTest, callFunction } from './calls.ts'
 import { compares, contains } from './comparison.ts'
@@ -7,7 +8,7 @@ import { LIMITS } from './limits.ts'
 import { callMethod } from './methods.ts'
 import { slice } from './sequences.ts'
 import type { Statement } from './statements.ts'
-import { describe, holds, member, numeric, put, StepResult, settle, stored, toText } from './values.ts'
+import { describe, holds, member, numeric, StepResult, settle, stored, toText } from './values.ts'
 
 /** Where names come from. Whatever `lookup` throws passes through an evaluation unchanged. */
 export interface Scope {

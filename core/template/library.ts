@@ -1,9 +1,10 @@
 import { createRequire } from 'node:module'
 import type { Environment } from 'minijinja-js'
+import { put } from '../schemas/put.ts'
 import type { Args } from './calls.ts'
 import { Failure, fail } from './failure.ts'
 import { LIMITS } from './limits.ts'
-import { put, stored } from './values.ts'
+import { stored } from './values.ts'
 
 /*
  * What is not answered here natively goes to minijinja: one filter, test or method at a time, with its operands

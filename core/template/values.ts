@@ -1,4 +1,5 @@
 import { isObject, type Json } from '../schemas/json.ts'
+import { put } from '../schemas/put.ts'
 import { fail } from './failure.ts'
 import { LIMITS } from './limits.ts'
 
@@ -73,13 +74,6 @@ export function stored(value: unknown): Json {
 /** A huge integer as a number where that is exact, else as its digits. */
 function narrow(value: bigint): number | string {
   return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
-}
-
-/** Sets an own key, whatever its name: plain assignment to `__proto__` would not. */
-export function put(object: Record<string, unknown>, key: string, value: unknown): void {
-  if (key === '__proto__') {
-    Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
-  } else object[key] = value
 }
 
 /**

@@ -2,6 +2,7 @@ import { isNoetlError, makeError } from '../errors.ts'
 import { type CallError, type Child, type LeasedCommand, makeCallError } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Task } from '../schemas/playbook.ts'
+import { put } from '../schemas/put.ts'
 import { errorEnvelope, outputOf } from '../template/output.ts'
 import { compileTemplate, type Scope, StepResult } from '../template/template.ts'
 import type { ToolCall } from '../tools/define.ts'
@@ -94,9 +95,14 @@ function renderFields(
   const fields: JsonObject = { input }
   for (const [key, value] of Object.entries(task.config)) {
     const text = textFields.includes(key)
-    if (text && typeof value === 'string') fields[key] = compileTemplate(value).renderText(inner)
-    else if (text && Array.isArray(value)) fields[key] = value.map((part) => renderPart(part, inner))
-    else fields[key] = compileTemplate(value).render(inner)
+    if (text && typeof value === 'string') put(fields, key, compileTemplate(value).renderText(inner))
+    else if (text && Array.isArray(value))
+      put(
+        fields,
+        key,
+        value.map((part) => renderPart(part, inner)),
+      )
+    else put(fields, key, compileTemplate(value).render(inner))
   }
   // A step that asks for a credential must not go on without one, to whatever is there by default.
   const { auth } = task.config

@@ -4,6 +4,7 @@ import { ServerError } from '../client.ts'
 import type { LeasedCommand } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject, parseJson } from '../schemas/json.ts'
 import type { KeychainEntry } from '../schemas/playbook.ts'
+import { put } from '../schemas/put.ts'
 import { makeScope } from '../template/scope.ts'
 import { compileTemplate } from '../template/template.ts'
 import { type Credential, type ToolCall, ToolError } from '../tools/define.ts'
@@ -46,7 +47,7 @@ export function makeKeychain() {
     const values: JsonObject = {}
     for (const entry of command.context.keychain) {
       try {
-        values[entry.name] = await entryValue(entry, values, command, parts)
+        put(values, entry.name, await entryValue(entry, values, command, parts))
       } catch (err) {
         parts.signal.throwIfAborted()
         parts.log.warn(

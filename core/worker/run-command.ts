@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { type CallError, type LeasedCommand, makeCallError, type Outcome } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Task } from '../schemas/playbook.ts'
+import { lay, put } from '../schemas/put.ts'
 import { errorEnvelope } from '../template/output.ts'
 import { compileCondition, compileTemplate } from '../template/template.ts'
 import type { Credential } from '../tools/define.ts'
@@ -101,7 +102,7 @@ export async function runBody(
         error = passed
         break
       }
-      progress.visits[task.label] = (progress.visits[task.label] ?? 0) + 1
+      put(progress.visits, task.label, visitsOf(progress, task.label) + 1)
     }
     let verdict: Verdict
     let last: CallOutcome
@@ -198,8 +199,12 @@ function progressOf({ resume }: LeasedCommand): Progress {
   return { ...fresh, ...(progress as unknown as Partial<Progress>) }
 }
 
-function placeOfCall({ run, visits }: Progress, task: Task): { run: number; visit: number } {
-  return { run, visit: visits[task.label] ?? 1 }
+function visitsOf({ visits }: Progress, label: string): number {
+  return Object.hasOwn(visits, label) ? visits[label]! : 0
+}
+
+function placeOfCall(progress: Progress, { label }: Task): { run: number; visit: number } {
+  return { run: progress.run, visit: visitsOf(progress, label) || 1 }
 }
 
 /** Whether a task's own condition keeps it from running; its error when that cannot be told. */
@@ -266,10 +271,10 @@ function merge(left: Left[], items: number): Json {
   const merged: JsonObject = {}
   const named: JsonObject = {}
   for (const { label, result, passed, merges } of left) {
-    named[label] = result
+    put(named, label, result)
     if (!merges || !isObject(result)) continue
     const { status, error, http, ...rest } = result
-    Object.assign(merged, passed ? rest : result)
+    lay(merged, passed ? rest : result)
   }
   return { ...merged, ...named }
 }

@@ -35,7 +35,7 @@ export async function runFrame(command: LeasedCommand, frame: Frame, around: Sur
   const failed = outcomes.filter((outcome) => outcome.status !== 'ok')
   const base = {
     result: { results: outcomes.map((outcome) => outcome.result), failed: failed.length },
-    set: Object.assign({}, ...outcomes.map((outcome) => outcome.set)),
+    set: Object.fromEntries(outcomes.flatMap((outcome) => Object.entries(outcome.set))),
     meta: meta(1 + outcomes.reduce((sum, outcome) => sum + outcome.meta.calls, 0)),
   }
   const error = failed[0]?.error ?? null

@@ -1,5 +1,6 @@
 import type { CommandContext, LeasedCommand } from '../schemas/command.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import { lay, put } from '../schemas/put.ts'
 import { makeScope } from '../template/scope.ts'
 import { type Scope, StepResult } from '../template/template.ts'
 
@@ -44,7 +45,7 @@ export function makeStepScope(
           _index: iteration.index,
           _total: iteration.total,
         }
-  Object.assign(iter, saved?.iter)
+  lay(iter, saved?.iter)
   const perRun: JsonObject = { ...saved?.step }
   const bare: JsonObject = { ...saved?.bare }
   const looped: Record<string, unknown> =
@@ -93,22 +94,22 @@ export function makeStepScope(
     assign(values) {
       for (const [key, value] of Object.entries(values)) {
         const [scope, name] = splitKey(key)
-        if (scope === 'iter') iter[name] = value
-        else if (scope === 'step') perRun[name] = value
+        if (scope === 'iter') put(iter, name, value)
+        else if (scope === 'step') put(perRun, name, value)
         else if (scope === 'bare') {
-          bound[name] = value
-          bare[name] = value
+          put(bound, name, value)
+          put(bare, name, value)
         }
         // A single tool has no pipeline in which a bare name could be used: it is the execution's.
         if (scope === 'ctx' || (scope === 'bare' && !body.pipeline)) {
-          ctx[name] = value
-          assigned[name] = value
+          put(ctx, name, value)
+          put(assigned, name, value)
         }
       }
     },
     bind(label, result) {
-      results[label] = result
-      bound[label] = new StepResult(result)
+      put(results, label, result)
+      put(bound, label, new StepResult(result))
       bound._prev = new StepResult(result)
     },
     remember(names) {
@@ -140,7 +141,7 @@ export function makeStepScope(
   }
   // In the order in which they were bound: the last is what `_prev` names.
   for (const [label, result] of Object.entries(saved?.results ?? {})) scope.bind(label, result)
-  Object.assign(bound, saved?.bare)
+  lay(bound, saved?.bare)
   return scope
 }
 
