@@ -26,6 +26,8 @@ export interface Config {
   encryptionKey: EncryptionKey | undefined
   /** Plugins to load: names, directories or files. Empty: all that are installed beside the core. */
   plugins: readonly string[]
+  /** Options of plugins without tools, by name: `{"@noetl/metrics": {"path": "/metrics"}}`; false: not loaded. */
+  pluginOptions: Readonly<Record<string, JsonObject | false>>
   /** Whether clients may have SQL run by the server, with a stored credential. */
   sqlApi: boolean
   /** Connections to Postgres of one server. */
@@ -118,6 +120,7 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     apiToken,
     encryptionKey: readKey(),
     plugins: list('NOETL_PLUGINS', []),
+    pluginOptions: readPluginOptions(),
     sqlApi: oneOf('NOETL_SQL_API', ['off', 'on'], 'off') === 'on',
     databaseConnections: number('NOETL_DATABASE_CONNECTIONS', 16, 4, 500),
     maxBodyBytes: number('NOETL_MAX_BODY_BYTES', 64 * 1024 * 1024, 1024, 1024 * 1024 * 1024),
@@ -176,6 +179,22 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
       ...(existsSync(fallbackPath) ? { fallbackPath } : {}),
     }
     return Object.keys(own).length === 0 ? options : { ...options, python: { ...own, ...options.python } }
+  }
+
+  function readPluginOptions(): Record<string, JsonObject | false> {
+    const text = get('NOETL_PLUGIN_OPTIONS')
+    if (text === undefined) return {}
+    try {
+      const given: unknown = JSON.parse(text)
+      if (isObject(given) && Object.values(given).every((value) => value === false || isObject(value)))
+        return given as Record<string, JsonObject | false>
+    } catch {
+      // Told below.
+    }
+    faults.push(
+      'NOETL_PLUGIN_OPTIONS is not as expected; JSON such as {"@noetl/metrics": false} was expected',
+    )
+    return {}
   }
 
   function readKey(): EncryptionKey | undefined {

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { connectBus } from './bus/bus.ts'
+import { consumerFigures } from './bus/figures.ts'
 import type { Place } from './bus/streams.ts'
 import { publish } from './channels.ts'
 import type { Config } from './config.ts'
@@ -16,13 +16,14 @@ import type { Parts } from './http/parts.ts'
 import { allRoutes } from './http/routes.ts'
 import { makeIdSource } from './store/ids.ts'
 import { checkSchema } from './store/migrate.ts'
-import { openPools, type Pools, waitForStore } from './store/pools.ts'
+import { openPools, openReadPool, type Pools, waitForStore } from './store/pools.ts'
 import type { Waiting } from './store/queue.ts'
 import { makeStore } from './store/store.ts'
 import { kindsOfWorkers } from './store/workers.ts'
 import type { Effect } from './tools/define.ts'
 import { describeOnce } from './tools/describe.ts'
-import { discoverPlugins, kindsOf } from './tools/host.ts'
+import { extendApp, type Seen } from './tools/extend.ts'
+import { discoverPlugins, kindsOf, type PluginManifest } from './tools/host.ts'
 import { announceDuty } from './upkeep/announce.ts'
 import { childrenDuty } from './upkeep/children.ts'
 import { consumersDuty, followExhausted } from './upkeep/consumers.ts'
@@ -32,6 +33,7 @@ import { retentionDuty } from './upkeep/retention.ts'
 import { stalledDuty } from './upkeep/stalled.ts'
 import { streamDuty } from './upkeep/stream.ts'
 import { startUpkeep } from './upkeep/upkeep.ts'
+import { version } from './version.ts'
 
 /** A server that listens. */
 export interface Server {
@@ -44,12 +46,6 @@ export interface Server {
 
 /** Lanes and pools that servers make consumers for; workers make those of their own. */
 const PLACES: Place[] = [{ lane: 'normal', pool: '' }]
-
-/** Beside this file in the sources, one folder up from the built ones. */
-const MANIFEST = ['./package.json', '../package.json']
-  .map((path) => new URL(path, import.meta.url))
-  .find((url) => existsSync(url))!
-const { version } = JSON.parse(readFileSync(MANIFEST, 'utf8')) as { version: string }
 
 /**
  * Composition root of the server: store, bus, engine, routes, upkeep, in the order of their dependence.
@@ -68,21 +64,27 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
   }
   try {
     const patienceMs = config.startPatienceSeconds * 1000
+    const onError = (err: Error) =>
+      log.warn({ err: { message: err.message } }, 'a connection to Postgres was lost')
     const pools = openPools({
       url: config.databaseUrl,
       maxConnections: config.databaseConnections,
-      onError: (err) => log.warn({ err: { message: err.message } }, 'a connection to Postgres was lost'),
+      onError,
     })
     closers.push(() => pools.close())
+    const reading = openReadPool({ url: config.databaseUrl, onError })
+    closers.push(() => reading.end())
     await waitForStore(pools.durable, { url: config.databaseUrl, patienceMs, log })
     await checkSchema(pools.durable)
     const bus = await connectBus({ url: config.natsUrl, name: 'noetl-server', patienceMs, log })
     closers.push(() => bus.close())
     await bus.ensure(PLACES)
-    const parts = await makeParts(config, { log, pools, bus })
+    const manifests = await discoverPlugins({ names: config.plugins })
+    const parts = await makeParts(config, { log, pools, bus, manifests })
     const app = await makeApp({ log, maxBodyBytes: config.maxBodyBytes, apiToken: config.apiToken, version })
     closers.push(() => app.close())
     allRoutes(app, parts, version)
+    await extendApp(app, { manifests, options: config.pluginOptions, seen: seenBy(parts, reading) })
     await listen(app, config)
     parts.url = config.publicUrl ?? urlOf(app)
     followExhausted({ bus, store: parts.store, log })
@@ -113,7 +115,12 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
 
 async function makeParts(
   config: Config,
-  { log, pools, bus }: Pick<Parts, 'log' | 'bus'> & { pools: Pools },
+  {
+    log,
+    pools,
+    bus,
+    manifests,
+  }: Pick<Parts, 'log' | 'bus'> & { pools: Pools; manifests: readonly PluginManifest[] },
 ): Promise<Parts & { url: string }> {
   const { rows } = await pools.durable.query<{ server: string }>(
     `SELECT nextval('noetl.server_number') AS server`,
@@ -121,7 +128,6 @@ async function makeParts(
   const newId = makeIdSource({ server: Number(rows[0]!.server) })
   const store = makeStore(pools)
   const plans = makePlans(store)
-  const manifests = await discoverPlugins({ names: config.plugins })
   const installed = kindsOf(manifests)
   const tools = describeOnce({
     manifests,
@@ -189,6 +195,28 @@ async function makeParts(
     tools,
   }
   return parts
+}
+
+/** What extensions may see of the server: figures, and the data for reading. */
+function seenBy({ config, log, bus, pools }: Parts, reading: ReturnType<typeof openReadPool>): Seen {
+  const { leaseSeconds, reannounceSeconds, retentionDays } = config
+  return {
+    role: 'server',
+    version,
+    log,
+    config: { leaseSeconds, reannounceSeconds, retentionDays },
+    busConnected: () => bus.connected(),
+    query: async (statement) => (await reading.query(statement)).rows,
+    pools: () =>
+      (['durable', 'relaxed'] as const).map((name) => ({
+        name,
+        max: pools[name].options.max,
+        open: pools[name].totalCount,
+        idle: pools[name].idleCount,
+        waiting: pools[name].waitingCount,
+      })),
+    consumers: () => consumerFigures(bus),
+  }
 }
 
 async function listen(app: FastifyInstance, { host, port }: Config): Promise<void> {

@@ -1,11 +1,14 @@
 import { hostname } from 'node:os'
-import fastify from 'fastify'
+import fastify, { type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { connectBus } from './bus/bus.ts'
 import type { Config } from './config.ts'
 import { makeError } from './errors.ts'
+import { requireToken } from './token.ts'
 import { CONTRACT } from './tools/define.ts'
-import { discoverPlugins, loadTools } from './tools/host.ts'
+import { extendApp, type Seen } from './tools/extend.ts'
+import { discoverPlugins, loadTools, type PluginManifest } from './tools/host.ts'
+import { version } from './version.ts'
 import { artifactTool } from './worker/artifact.ts'
 import { makeCredentials } from './worker/credentials.ts'
 import { makeKeychain, storedKey } from './worker/keychain.ts'
@@ -107,12 +110,19 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
       clearInterval(stream)
       clearInterval(beat)
     })
-    const health = await serveHealth(config, () => ({
-      status: stopping ? 'draining' : 'ok',
-      busy: taking.busy,
-      slots,
-    }))
-    if (health !== undefined) closers.push(health.close)
+    const health = await serveHealth(config, {
+      manifests,
+      state: () => ({ status: stopping ? 'draining' : 'ok', busy: taking.busy, slots }),
+      seen: {
+        role: 'worker',
+        version,
+        log,
+        config: { name, slots, lanes, pool },
+        busConnected: () => bus.connected(),
+        busy: () => taking.busy,
+      },
+    })
+    closers.push(health.close)
     log.info(
       { slots, places, kinds: tools.kinds(), server: config.serverApiUrl },
       'the worker takes commands',
@@ -132,7 +142,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
     return {
       name,
       kinds: tools.kinds(),
-      url: health?.url,
+      url: health.url,
       get busy() {
         return taking.busy
       },
@@ -169,19 +179,32 @@ async function untilServed(
   }
 }
 
+/** The health app and what extends it. It listens only where a port is configured; extensions hear all the same. */
 async function serveHealth(
   config: Config,
-  state: () => object,
-): Promise<{ url: string; close(): Promise<void> } | undefined> {
+  { manifests, state, seen }: { manifests: readonly PluginManifest[]; state: () => object; seen: Seen },
+): Promise<{ url: string | undefined; close(): Promise<void> }> {
   const { port } = config.worker
-  if (port === undefined) return undefined
   const app = fastify({ logger: false })
-  app.get('/healthz', state)
-  app.get('/readyz', state)
   try {
-    const url = await app.listen({ host: config.host, port })
-    return { url, close: () => app.close() }
+    requireToken(app, { apiToken: config.apiToken, openPaths: ['/healthz', '/readyz'] })
+    app.get('/healthz', state)
+    app.get('/readyz', state)
+    await extendApp(app, { manifests, options: config.pluginOptions, seen })
+    const close = () => app.close()
+    if (port !== undefined) return { url: await listen(app, { host: config.host, port }), close }
+    await app.ready()
+    return { url: undefined, close }
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+}
+
+async function listen(app: FastifyInstance, { host, port }: { host: string; port: number }): Promise<string> {
+  try {
+    return await app.listen({ host, port })
   } catch (cause) {
-    throw makeError('NOETL_ERR_PORT_TAKEN', [`${config.host}:${port}`, (cause as Error).message], { cause })
+    throw makeError('NOETL_ERR_PORT_TAKEN', [`${host}:${port}`, (cause as Error).message], { cause })
   }
 }

@@ -1,4 +1,3 @@
-import { timingSafeEqual } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import { Ajv, type ErrorObject } from 'ajv'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, LogController } from 'fastify'
@@ -6,9 +5,10 @@ import type { Logger } from 'pino'
 import { isNoetlError, makeError, type NoetlError } from '../errors.ts'
 import { isObject } from '../schemas/json.ts'
 import { isTransient } from '../store/pools.ts'
+import { requireToken } from '../token.ts'
 
-/** Paths that answer without a token: probes, and what they would scrape. */
-const OPEN_PATHS = new Set(['/healthz', '/readyz', '/health', '/api/health'])
+/** Paths that answer without a token: probes. */
+const OPEN_PATHS = ['/healthz', '/readyz', '/health', '/api/health']
 
 /**
  * The HTTP side without its routes: bodies, errors, the token, the OpenAPI text. Errors have one shape,
@@ -69,14 +69,7 @@ export async function makeApp(options: {
   })
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
 
-  const { apiToken } = options
-  if (apiToken !== undefined) {
-    app.addHook('onRequest', async (request) => {
-      if (OPEN_PATHS.has(request.url.split('?')[0] ?? '')) return
-      const given = request.headers.authorization?.replace(/^Bearer /i, '') ?? ''
-      if (!same(given, apiToken)) throw makeError('NOETL_ERR_REQUEST_UNAUTHORIZED', [])
-    })
-  }
+  requireToken(app, { apiToken: options.apiToken, openPaths: OPEN_PATHS })
 
   app.setNotFoundHandler((request) => {
     throw makeError('NOETL_ERR_ROUTE_NOT_FOUND', [request.method, request.url.split('?')[0] ?? ''])
@@ -167,10 +160,4 @@ function describe(error: ErrorObject | undefined, part: string): string {
   const seen = JSON.stringify(error.data)
   const shown = seen === undefined ? 'nothing' : seen.length > 60 ? `${seen.slice(0, 60)}…` : seen
   return `${place} ${error.message ?? 'is not as expected'}; seen: ${shown}`
-}
-
-function same(given: string, wanted: string): boolean {
-  const a = Buffer.from(given)
-  const b = Buffer.from(wanted)
-  return a.length === b.length && timingSafeEqual(a, b)
 }

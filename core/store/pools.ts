@@ -35,6 +35,24 @@ export function openPools(options: {
   }
 }
 
+/**
+ * Connections for reading beside the work, opened when first used: few, so that they take nothing from it, and
+ * soon out of patience.
+ */
+export function openReadPool(options: { url: string; onError(error: Error): void }): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: 2,
+    application_name: 'noetl-server-plugins',
+    connectionTimeoutMillis: 2000,
+    idleTimeoutMillis: 60_000,
+    statement_timeout: 2000,
+    options: '-c default_transaction_read_only=on',
+  })
+  pool.on('error', options.onError)
+  return pool
+}
+
 function openPool(
   connectionString: string,
   max: number,

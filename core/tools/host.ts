@@ -111,7 +111,7 @@ export async function loadTools(options: {
   })
   try {
     for (const manifest of options.manifests) {
-      if (!manifest.roles.includes('worker')) continue
+      if (!manifest.roles.includes('worker') || isExtension(manifest)) continue
       loading = { manifest, kinds: [] }
       const settings = Object.assign({}, ...manifest.kinds.map((kind) => options.optionsOf?.(kind) ?? {}))
       await loadOne(app, manifest, settings)
@@ -133,7 +133,17 @@ export async function loadTools(options: {
   return registry
 }
 
-async function loadOne(app: FastifyInstance, manifest: PluginManifest, settings: JsonObject): Promise<void> {
+/** A plugin without tool kinds extends the process itself: see `extend.ts`. */
+export function isExtension({ kinds }: PluginManifest): boolean {
+  return kinds.length === 0
+}
+
+/** Runs a plugin's code on an app; throws NOETL_ERR_PLUGIN_LOAD, or what the plugin threw of ours. */
+export async function loadOne(
+  app: FastifyInstance,
+  manifest: PluginManifest,
+  settings: JsonObject,
+): Promise<void> {
   try {
     const entry = createRequire(join(manifest.folder, 'package.json')).resolve(manifest.name)
     const module: { default?: unknown } = await import(pathToFileURL(entry).href)
