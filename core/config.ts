@@ -10,6 +10,8 @@ import { isObject, type JsonObject } from './schemas/json.ts'
 export interface Config {
   databaseUrl: string
   natsUrl: string
+  /** Copies of the stream, should it have to be made: 3 in a cluster of three. */
+  natsReplicas: number
   /** Where workers and the CLI find a server. */
   serverApiUrl: string
   host: string
@@ -103,6 +105,7 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
       'postgresql:',
     ]),
     natsUrl: url('NATS_URL', 'nats://127.0.0.1:4222', ['nats:', 'tls:']),
+    natsReplicas: number('NOETL_NATS_REPLICAS', 1, 1, 5),
     serverApiUrl: url('SERVER_API_URL', `http://127.0.0.1:${port || 8082}`, ['http:', 'https:']).replace(
       /\/$/,
       '',

@@ -14,6 +14,7 @@ import { makeError } from './errors.ts'
 import { makeApp } from './http/app.ts'
 import type { Parts } from './http/parts.ts'
 import { allRoutes } from './http/routes.ts'
+import { notificationOf } from './schemas/notification.ts'
 import { makeIdSource } from './store/ids.ts'
 import { checkSchema } from './store/migrate.ts'
 import { openPools, openReadPool, type Pools, waitForStore } from './store/pools.ts'
@@ -76,7 +77,13 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
     closers.push(() => reading.end())
     await waitForStore(pools.durable, { url: config.databaseUrl, patienceMs, log })
     await checkSchema(pools.durable)
-    const bus = await connectBus({ url: config.natsUrl, name: 'noetl-server', patienceMs, log })
+    const bus = await connectBus({
+      url: config.natsUrl,
+      replicas: config.natsReplicas,
+      name: 'noetl-server',
+      patienceMs,
+      log,
+    })
     closers.push(() => bus.close())
     await bus.ensure(PLACES)
     const manifests = await discoverPlugins({ names: config.plugins })
@@ -92,11 +99,16 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
       [
         rescueDuty(parts),
         giveUpDuty(parts),
-        announceDuty({ ...parts, afterSeconds: config.reannounceSeconds }),
+        announceDuty({
+          ...parts,
+          places: PLACES,
+          afterSeconds: config.reannounceSeconds,
+          accepts: (command) => bus.accepts(command, notificationOf(command, parts.url)),
+        }),
         stalledDuty(parts),
         childrenDuty(parts),
         streamDuty({ bus, store: parts.store, places: PLACES }),
-        consumersDuty({ bus, places: PLACES, log }),
+        consumersDuty({ bus, store: parts.store, places: PLACES, log }),
         retentionDuty({ pools, log, days: config.retentionDays }),
       ],
       log,
@@ -139,19 +151,7 @@ async function makeParts(
       ),
   })
   const announce = (commands: Waiting[], again = false) => {
-    for (const { lane, pool, execution_id, queue_id, node_name } of commands) {
-      bus.announce(
-        { lane, pool },
-        {
-          execution_id,
-          queue_id,
-          event_id: queue_id,
-          command_id: queue_id,
-          step: node_name,
-          server_url: parts.url,
-        },
-      )
-    }
+    for (const command of commands) bus.announce(command, notificationOf(command, parts.url))
     if (commands.length > 0) publish('noetl:announced', { count: commands.length, again })
   }
   /** What repeating a call does, by tool kind, as the plugins say. */

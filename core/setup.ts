@@ -25,7 +25,13 @@ export async function setUp(config: Config, options: { log: Logger }): Promise<S
     await pools.close()
   }
   const { applied, version } = await migrate(config.databaseUrl)
-  const bus = await connectBus({ url: config.natsUrl, name: 'noetl-setup', patienceMs, log })
+  const bus = await connectBus({
+    url: config.natsUrl,
+    replicas: config.natsReplicas,
+    name: 'noetl-setup',
+    patienceMs,
+    log,
+  })
   try {
     const places: Place[] = config.worker.lanes.map((lane) => ({ lane, pool: config.worker.pool }))
     const created = await bus.ensure(places)

@@ -59,7 +59,13 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
       pid: process.pid,
     }
     await untilServed(() => servers.post('/api/worker/pool/register', registration), { patienceMs, log })
-    const bus = await connectBus({ url: config.natsUrl, name: `noetl-worker ${name}`, patienceMs, log })
+    const bus = await connectBus({
+      url: config.natsUrl,
+      replicas: config.natsReplicas,
+      name: `noetl-worker ${name}`,
+      patienceMs,
+      log,
+    })
     closers.push(() => bus.close())
     const places = lanes.map((lane) => ({ lane, pool }))
     await bus.ensure(places)

@@ -1,10 +1,10 @@
-import { connect, type JetStreamManager, type NatsConnection } from 'nats'
+import { connect, ErrorCode, type JetStreamManager, type NatsConnection } from 'nats'
 import type { Logger } from 'pino'
 import { makeError } from '../errors.ts'
 import type { Notification } from '../schemas/notification.ts'
 import { type ConsumerState, consumerState, hearExhausted, rebuildConsumer } from './consumers.ts'
 import { type Delivery, makeDeliveries } from './deliveries.ts'
-import { ensureStream, type Place, subjectOf } from './streams.ts'
+import { deleteStream, ensureStream, type Place, subjectOf } from './streams.ts'
 
 /** A connection to NATS. It comes back by itself, for ever; while it is away, hints are lost and nothing else. */
 export interface Bus {
@@ -15,10 +15,18 @@ export interface Bus {
   ensure(places: Place[]): Promise<boolean>
   /** Tells that commands wait. Never throws and does not wait for an answer: a hint may be lost. */
   announce(place: Place, notification: Notification): void
+  /**
+   * Announces a command and waits until the stream has it. False: it is there and did not take the message, or
+   * does not answer. Where it is missing or the bus is away, true: others see to that.
+   */
+  accepts(place: Place, notification: Notification): Promise<boolean>
+  /** Deletes the stream with all it holds and makes it and some consumers anew: announce again what waits. */
+  remake(places: Place[]): Promise<void>
   /** Deliveries of one place, pulled as slots come free. */
   deliveries(place: Place, onDelivery: (delivery: Delivery) => void): ReturnType<typeof makeDeliveries>
   connected(): boolean
   consumerState(place: Place): Promise<ConsumerState | undefined>
+  /** Makes the consumer of a place anew, without what it held: announce again what waits. */
   rebuildConsumer(place: Place): Promise<void>
   /** Hears of notifications that the bus delivers no more, because it did so too often. */
   onExhausted(hear: (notification: Notification) => void): void
@@ -27,6 +35,8 @@ export interface Bus {
   close(): Promise<void>
 }
 
+/** How long the stream has to say that it took a message. */
+const ACCEPT_MS = 2000
 const encoder = new TextEncoder()
 
 /** Connects, waiting up to `patienceMs` for a server that is not there yet; says so once a second or so. */
@@ -35,8 +45,10 @@ export async function connectBus(options: {
   name: string
   patienceMs: number
   log: Logger
+  /** Copies of the stream in a cluster, should it have to be made. */
+  replicas?: number
 }): Promise<Bus> {
-  const { log } = options
+  const { log, replicas = 1 } = options
   const connection = await connectPatiently(options)
   const manager = await connection.jetstreamManager({ checkAPI: false })
   let closed: Promise<void> | undefined
@@ -45,7 +57,7 @@ export async function connectBus(options: {
   void watch(connection, log)
   return {
     async ensure(places) {
-      const { made, created } = await ensureStream(manager, places)
+      const { made, created } = await ensureStream(manager, places, replicas)
       const anew = made || (known !== undefined && known !== created)
       known = created
       return anew
@@ -57,7 +69,31 @@ export async function connectBus(options: {
         log.debug({ err }, 'a notification could not be sent; upkeep will announce the command again')
       }
     },
-    deliveries: (place, onDelivery) => makeDeliveries({ connection, place, onDelivery, log }),
+    async accepts(place, notification) {
+      try {
+        const answer = await connection.request(
+          subjectOf(place),
+          encoder.encode(JSON.stringify(notification)),
+          { timeout: ACCEPT_MS },
+        )
+        return answer.json<{ error?: unknown }>().error === undefined
+      } catch (error) {
+        // Nobody listens to the subject, or the connection is lost.
+        return (error as { code?: string }).code !== ErrorCode.Timeout || lost.has(connection)
+      }
+    },
+    async remake(places) {
+      await deleteStream(manager)
+      await ensureStream(manager, places, replicas)
+    },
+    deliveries: (place, onDelivery) =>
+      makeDeliveries({
+        connection,
+        place,
+        onDelivery,
+        remake: () => ensureStream(manager, [place], replicas),
+        log,
+      }),
     connected: () => !connection.isClosed() && connection.info !== undefined && !lost.has(connection),
     consumerState: (place) => consumerState(manager, place),
     rebuildConsumer: (place) => rebuildConsumer(manager, place),

@@ -1,7 +1,7 @@
 import type { JetStreamManager, NatsConnection } from 'nats'
 import type { Logger } from 'pino'
 import { type Notification, readNotification } from '../schemas/notification.ts'
-import { consumerConfig, durableOf, type Place, STREAM } from './streams.ts'
+import { consumerConfig, durableOf, type Place, STREAM, subjectOf } from './streams.ts'
 
 /** How a consumer stands. */
 export interface ConsumerState {
@@ -31,9 +31,13 @@ export async function consumerState(
   )
 }
 
-/** Makes a consumer anew; what it had delivered and not heard of is delivered again. */
+/**
+ * Makes a consumer anew and takes out of the stream what it was to deliver: messages are hints, and those that
+ * made it fall silent would do so again. What waits is for Postgres to say.
+ */
 export async function rebuildConsumer(manager: JetStreamManager, place: Place): Promise<void> {
   await manager.consumers.delete(STREAM, durableOf(place)).catch(() => undefined)
+  await manager.streams.purge(STREAM, { filter: subjectOf(place) })
   await manager.consumers.add(STREAM, consumerConfig(place))
 }
 

@@ -31,6 +31,8 @@ export interface Deliveries {
 const PULL_SECONDS = 5
 /** How long after its end a pull that nothing was heard of is taken for lost. */
 const LOST_SECONDS = 1
+/** How long what was deleted is left alone before it is made anew. */
+const DELETED_MS = 1000
 const encoder = new TextEncoder()
 
 /**
@@ -42,10 +44,13 @@ export function makeDeliveries(options: {
   connection: NatsConnection
   place: Place
   onDelivery: (delivery: Delivery) => void
+  /** Makes stream and consumer anew, as the bus says that they were deleted. */
+  remake: () => Promise<unknown>
   log: Logger
 }): Deliveries {
-  const { connection, onDelivery, log } = options
-  const subject = `$JS.API.CONSUMER.MSG.NEXT.${STREAM}.${durableOf(options.place)}`
+  const { connection, onDelivery, remake, log } = options
+  const durable = durableOf(options.place)
+  const subject = `$JS.API.CONSUMER.MSG.NEXT.${STREAM}.${durable}`
   const inbox = `_INBOX.${connection.info?.client_id ?? 0}.${Math.random().toString(36).slice(2)}`
   /** Open pulls by number, each with what it may still deliver and when it ends at the latest. */
   const pulls = new Map<string, { left: number; until: number }>()
@@ -60,6 +65,21 @@ export function makeDeliveries(options: {
       else hear(message)
     },
   })
+
+  // Pulls on a consumer that was deleted are not always told so, and would be waited for until their end.
+  const advisories = [
+    `$JS.EVENT.ADVISORY.CONSUMER.DELETED.${STREAM}.${durable}`,
+    `$JS.EVENT.ADVISORY.STREAM.DELETED.${STREAM}`,
+  ].map((advisory) => connection.subscribe(advisory, { callback: () => void begin() }))
+
+  async function begin(): Promise<void> {
+    // Whoever deletes tells it before the files are gone; what is made meanwhile would be without them.
+    await new Promise((resolve) => setTimeout(resolve, DELETED_MS))
+    if (stopped || connection.isClosed()) return
+    await remake().catch((err) => log.debug({ err }, 'a deleted consumer could not be made anew yet'))
+    pulls.clear()
+    pullMore()
+  }
 
   function hear(message: Msg): void {
     heard = Date.now()
@@ -146,6 +166,7 @@ export function makeDeliveries(options: {
       if (stopped) return
       stopped = true
       clearInterval(timer)
+      for (const advisory of advisories) advisory.unsubscribe()
       wanted = 0
       // Not unsubscribed at once: what is on its way is handed back instead of waiting for its ack_wait.
       setTimeout(() => subscription.unsubscribe(), 500).unref()

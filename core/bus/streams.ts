@@ -24,6 +24,9 @@ export const DURABLE = 'noetl-worker-pool'
 /** Seconds until a delivery that was neither acknowledged nor said to be in progress comes again. */
 export const ACK_WAIT_SECONDS = 30
 
+/** Far above the slots of all workers together: running commands must not keep others from delivery. */
+export const MAX_ACK_PENDING = 100_000
+
 /** A lane, and in it a pool; the normal lane and the pool without a name are the bare subject. */
 export interface Place {
   lane: string
@@ -49,8 +52,7 @@ export function consumerConfig(place: Place): Partial<ConsumerConfig> & { durabl
     ack_policy: AckPolicy.Explicit,
     ack_wait: nanos(ACK_WAIT_SECONDS * 1000),
     max_deliver: 3,
-    // Far above the slots of all workers together: running commands must not keep others from delivery.
-    max_ack_pending: 100_000,
+    max_ack_pending: MAX_ACK_PENDING,
   }
 }
 
@@ -100,6 +102,13 @@ export async function ensureStream(
     )
   }
   return { made, created }
+}
+
+/** Deletes the stream with all it holds; nothing when it is not there. */
+export async function deleteStream(manager: JetStreamManager): Promise<void> {
+  await manager.streams.delete(STREAM).catch((error) => {
+    if (!isNotFound(error)) throw error
+  })
 }
 
 async function ensureOne<T>(

@@ -40,3 +40,18 @@ export function readNotification(text: string): Notification | undefined {
 function isId(value: unknown): value is string | number {
   return (typeof value === 'string' && /^\d{1,19}$/.test(value)) || Number.isSafeInteger(value)
 }
+
+/** The notification of a command that waits; `server_url` is where it may be claimed. */
+export function notificationOf(
+  { execution_id, queue_id, node_name }: { execution_id: string; queue_id: string; node_name: string },
+  server_url: string,
+): Notification {
+  return {
+    execution_id,
+    queue_id,
+    event_id: queue_id,
+    command_id: queue_id,
+    step: node_name,
+    server_url,
+  }
+}

@@ -1,20 +1,22 @@
 import type { Logger } from 'pino'
 import type { Bus } from '../bus/bus.ts'
 import type { ConsumerState } from '../bus/consumers.ts'
-import { durableOf, type Place } from '../bus/streams.ts'
+import { durableOf, MAX_ACK_PENDING, type Place } from '../bus/streams.ts'
 import { publish } from '../channels.ts'
 import type { Store } from '../store/store.ts'
 import type { Duty } from './upkeep.ts'
 
-/** Looks in a row at which a consumer with work and takers has delivered nothing. */
-const SILENT_LOOKS = 3
+/** Looks in a row at which a consumer that could have delivered something has not. */
+const SILENT_LOOKS = 2
 
 /**
- * Makes a consumer anew that fell silent: it has messages, workers wait for them, and it delivers none. Servers
- * that reconnect, and a limit of unacknowledged deliveries that is reached, are known to leave one so.
+ * Makes a consumer anew that fell silent: it has messages and delivers none, though workers wait for them or it
+ * has delivered as many as it may without having heard of one. What it held is announced again by what waits in
+ * Postgres.
  */
 export function consumersDuty(parts: {
   bus: Bus
+  store: Pick<Store, 'forgetAnnouncements'>
   places: Place[]
   log: Logger
   everySeconds?: number
@@ -32,7 +34,7 @@ export function consumersDuty(parts: {
         const before = seen.get(name)
         const silent =
           state.pending > 0 &&
-          state.waiting > 0 &&
+          (state.waiting > 0 || state.unacknowledged >= MAX_ACK_PENDING) &&
           before !== undefined &&
           before.state.delivered === state.delivered
         const looks = silent ? before.looks + 1 : 0
@@ -41,6 +43,7 @@ export function consumersDuty(parts: {
         seen.delete(name)
         parts.log.warn({ consumer: name, ...state }, 'a consumer fell silent and is made anew')
         await parts.bus.rebuildConsumer(place)
+        await parts.store.forgetAnnouncements()
         publish('noetl:upkeep', { what: 'rebuilt', count: 1 })
       }
     },

@@ -1,4 +1,4 @@
-import { connect } from 'nats'
+import { connect, DiscardPolicy } from 'nats'
 import { pino } from 'pino'
 import t from 'tap'
 import { type Bus, connectBus } from '../../core/bus/bus.ts'
@@ -129,13 +129,21 @@ t.test('a consumer that fell silent is made anew', { timeout: 60_000 }, async (t
     consumerState: async () => state,
     rebuildConsumer: async () => void rebuilt++,
   } as unknown as Bus
-  const duty = consumersDuty({ bus, places: [place], log: pino({ level: 'silent' }) })
-  for (let look = 0; look < 4; look++) await duty.run()
-  t.equal(rebuilt, 1)
+  let forgotten = 0
+  const store = { forgetAnnouncements: async () => ++forgotten }
+  const duty = consumersDuty({ bus, store, places: [place], log: pino({ level: 'silent' }) })
+  for (let look = 0; look < 3; look++) await duty.run()
+  t.same([rebuilt, forgotten], [1, 1], 'and what waits is announced again')
   state = { ...state, pending: 0 }
   for (let look = 0; look < 6; look++) await duty.run()
   t.equal(rebuilt, 1, 'one without work is not silent')
-  // On the real bus: delivered and unacknowledged messages come again from the new consumer.
+  state = { ...state, pending: 1, waiting: 0 }
+  for (let look = 0; look < 6; look++) await duty.run()
+  t.equal(rebuilt, 1, 'one for which nobody waits is not silent')
+  state = { ...state, unacknowledged: 100_000 }
+  for (let look = 0; look < 2; look++) await duty.run()
+  t.equal(rebuilt, 2, 'one that has delivered all it may and heard of none is')
+  // On the real bus: the new consumer has nothing to deliver.
   const real = await connectBus({
     url: gateway.nats.url,
     name: 't',
@@ -146,8 +154,41 @@ t.test('a consumer that fell silent is made anew', { timeout: 60_000 }, async (t
   const before = await real.consumerState(place)
   t.ok(before && before.delivered > 0)
   await real.rebuildConsumer(place)
-  t.match(await real.consumerState(place), { delivered: 0, unacknowledged: 0 })
+  t.match(await real.consumerState(place), { delivered: 0, unacknowledged: 0, pending: 0 })
   t.equal((await gateway.run(PLAYBOOK)).status, 'COMPLETED', 'workers pull from the new one')
+})
+
+t.test('workers make a deleted consumer or stream anew and go on', { timeout: 60_000 }, async (t) => {
+  const made = async () => (await manager.consumers.info('NOETL_COMMANDS', 'noetl-worker-pool')).created
+  for (const deleted of ['consumer', 'stream']) {
+    const before = await made()
+    if (deleted === 'consumer') await manager.consumers.delete('NOETL_COMMANDS', 'noetl-worker-pool')
+    else await manager.streams.delete('NOETL_COMMANDS')
+    const anew = await until(`a ${deleted} made anew`, () => made().catch(() => undefined))
+    t.not(anew, before)
+    t.equal((await gateway.run(PLAYBOOK)).status, 'COMPLETED')
+  }
+})
+
+t.test('a stream that takes no messages any more is made anew', { timeout: 60_000 }, async (t) => {
+  const about = {
+    execution_id: '1',
+    queue_id: '1',
+    event_id: '1',
+    command_id: '1',
+    step: 's',
+    server_url: '',
+  }
+  const place = { lane: 'normal', pool: '' }
+  const log = pino({ level: 'silent' })
+  const bus = await connectBus({ url: gateway.nats.url, name: 't', patienceMs: 1000, log })
+  t.teardown(() => bus.close())
+  t.ok(await bus.accepts(place, about))
+  // As one whose files vanished, or whose disk is full.
+  await manager.streams.update('NOETL_COMMANDS', { discard: DiscardPolicy.New, max_bytes: 1 })
+  t.notOk(await bus.accepts(place, about))
+  t.equal((await gateway.run(PLAYBOOK)).status, 'COMPLETED')
+  t.ok(await bus.accepts(place, about))
 })
 
 t.test('a connection whose server is gone can be closed', { timeout: 60_000 }, async (t) => {

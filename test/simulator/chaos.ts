@@ -103,6 +103,10 @@ function acts({ world, cluster, postgres, stream, net, tables, watch }: Stage): 
       stream.silence()
     },
     () => {
+      world.note(() => 'the stream takes no messages')
+      stream.breakStore()
+    },
+    () => {
       const { process } = someone(cluster.workers)
       if (process === undefined) return
       away(`the network of ${process.name}`, 30, (down) => {

@@ -11,6 +11,7 @@ import { eventBatchRoutes } from '../../core/http/event-batches.ts'
 import type { Parts } from '../../core/http/parts.ts'
 import { startPlan } from '../../core/http/start.ts'
 import type { JsonObject } from '../../core/schemas/json.ts'
+import { notificationOf } from '../../core/schemas/notification.ts'
 import { makeIdSource } from '../../core/store/ids.ts'
 import type { Waiting } from '../../core/store/queue.ts'
 import type { Store } from '../../core/store/store.ts'
@@ -74,10 +75,7 @@ export function runServer(
   const bus = stream.busOf(process)
   const newId = makeIdSource({ server: number })
   const announce = (commands: Waiting[]) => {
-    for (const { lane, pool, execution_id, queue_id, node_name } of commands) {
-      const ids = { execution_id, queue_id, event_id: queue_id, command_id: queue_id }
-      bus.announce({ lane, pool }, { ...ids, step: node_name, server_url: url })
-    }
+    for (const command of commands) bus.announce(command, notificationOf(command, url))
   }
   const engine = makeEngine({
     store,
@@ -122,11 +120,16 @@ export function runServer(
     [
       rescueDuty(parts),
       giveUpDuty(parts),
-      announceDuty({ ...parts, afterSeconds: 5 }),
+      announceDuty({
+        ...parts,
+        places: PLACES,
+        afterSeconds: 5,
+        accepts: (command) => bus.accepts(command, notificationOf(command, url)),
+      }),
       stalledDuty(parts),
       childrenDuty(parts),
       streamDuty({ bus, store, places: PLACES }),
-      consumersDuty({ bus, places: PLACES, log }),
+      consumersDuty({ bus, store, places: PLACES, log }),
     ],
     log,
   )

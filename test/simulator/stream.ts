@@ -14,6 +14,8 @@ export interface Stream {
   wipe(): void
   /** Consumers deliver no more until they are made anew. */
   silence(): void
+  /** The stream is there and takes no messages until it is made anew. */
+  breakStore(): void
 }
 
 const MAX_DELIVER = 3
@@ -40,6 +42,7 @@ export function makeStream(world: World, weather: () => Weather): Stream {
   const { random } = world
   let exists = false
   let silent = false
+  let broken = false
   let delivered = 0
   let messages: Message[] = []
   const takers: Taker[] = []
@@ -177,11 +180,15 @@ export function makeStream(world: World, weather: () => Weather): Stream {
     wipe() {
       exists = false
       silent = false
+      broken = false
       messages = []
       for (const taker of takers) taker.wanted = 0
     },
     silence() {
       silent = true
+    },
+    breakStore() {
+      broken = true
     },
     busOf: (process) => ({
       ensure: () =>
@@ -192,12 +199,25 @@ export function makeStream(world: World, weather: () => Weather): Stream {
         }),
       announce(place, notification) {
         const publish = () => {
-          if (!exists) return
+          if (!exists || broken) return
           messages.push({ consumer: durableOf(place), notification, deliveries: 0, outUntil: null })
           dispatch()
         }
         send(publish, { twice: true })
       },
+      accepts: (place, notification) =>
+        ask(process, () => {
+          if (!exists) return true
+          if (broken) return false
+          messages.push({ consumer: durableOf(place), notification, deliveries: 0, outUntil: null })
+          dispatch()
+          return true
+        }).catch(() => false),
+      remake: () =>
+        ask(process, () => {
+          stream.wipe()
+          exists = true
+        }),
       deliveries: (place, onDelivery) => deliveries(process, place, onDelivery),
       connected: () => !stream.down,
       consumerState: (place) =>
@@ -208,11 +228,10 @@ export function makeStream(world: World, weather: () => Weather): Stream {
           const waiting = takers.filter(({ wanted, process }) => wanted > 0 && process.alive).length
           return { pending: own.length - out, unacknowledged: out, waiting, delivered }
         }),
-      rebuildConsumer: () =>
+      rebuildConsumer: (place) =>
         ask(process, () => {
           silent = false
-          for (const message of messages) message.outUntil = null
-          dispatch()
+          messages = messages.filter(({ consumer }) => consumer !== durableOf(place))
         }),
       onExhausted: (hear) => void hearers.push({ process, hear }),
       url: 'nats://simulated',
