@@ -8,6 +8,8 @@ export interface Delivery {
   notification: Notification
   /** Times it was delivered, this one included. A signal only: attempts are counted in Postgres. */
   times: number
+  /** When the bus took it, by its clock, in milliseconds since 1970. */
+  sentAt: number
   /** Done, or nothing to do. */
   ack(): void
   /** To be delivered again after some milliseconds. */
@@ -178,9 +180,11 @@ export function makeDeliveries(options: {
 function readDelivery(message: Msg): Delivery | undefined {
   const notification = readNotification(message.string())
   if (notification === undefined) return undefined
-  // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.…, with two more parts in front on newer servers.
+  // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<nanoseconds>.…, with two more parts in front on newer servers.
   const parts = (message.reply ?? '').split('.')
-  const times = Number(parts.length > 9 ? parts[6] : parts[4]) || 1
+  const long = parts.length > 9 ? 2 : 0
+  const times = Number(parts[4 + long]) || 1
+  const sentAt = Number(parts[7 + long]) / 1e6 || Date.now()
   let ended = false
   const end = (answer: string) => {
     if (ended) return
@@ -190,6 +194,7 @@ function readDelivery(message: Msg): Delivery | undefined {
   return {
     notification,
     times,
+    sentAt,
     ack: () => end('+ACK'),
     retry: (afterMs) => end(afterMs <= 0 ? '-NAK' : `-NAK ${JSON.stringify({ delay: nanos(afterMs) })}`),
     drop: () => end('+TERM'),

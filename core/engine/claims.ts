@@ -1,11 +1,11 @@
 import { makeBatcher } from '../batch.ts'
-import { publish } from '../channels.ts'
-import { makeError, type NoetlError } from '../errors.ts'
+import { isHeard, publish } from '../channels.ts'
+import { isNoetlError, makeError, type NoetlError } from '../errors.ts'
 import type { CallError, Child, CommandContext, LeasedCommand, Resume } from '../schemas/command.ts'
 import type { Value } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { put } from '../schemas/put.ts'
-import { believable } from '../store/ids.ts'
+import { believable, idTime } from '../store/ids.ts'
 import type { Claim, Claimed } from '../store/queue.ts'
 import type { Store } from '../store/store.ts'
 import type { Issue } from './enter.ts'
@@ -60,10 +60,11 @@ export function makeClaims(parts: {
     },
   })
 
-  async function lease(row: Claimed, claim: { token: string }): Promise<LeasedCommand> {
+  async function lease(row: Claimed, claim: { token: string; worker_id: string }): Promise<LeasedCommand> {
     const plan = await plans.byId(row.catalog_id)
     const step = plan.step(row.node_name)?.step
     if (step === undefined) throw makeError('NOETL_ERR_COMMAND_NOT_FOUND', [row.queue_id])
+    if (isHeard('noetl:leased') && row.lease_token !== null) tell(row, plan, claim.worker_id)
     const index = row.current_index
     const cursor = step.loop?.cursor
     const items = index === null || cursor !== undefined ? [] : await listOf(row)
@@ -256,13 +257,16 @@ export function makeClaims(parts: {
         publish('noetl:claimed', { worker_id, claimed: 1, refused: 0 })
         return command
       } catch (error) {
-        publish('noetl:claimed', { worker_id, claimed: 0, refused: 1 })
+        const reason = isNoetlError(error) ? error.code : 'NOETL_ERR_INTERNAL'
+        publish('noetl:claimed', { worker_id, claimed: 0, refused: 1, reason })
         throw error
       }
     },
     async look(commandId) {
       const row = await store.readCommand(commandId)
-      return row === undefined ? undefined : lease(row, { token: '' })
+      return row === undefined
+        ? undefined
+        : lease({ ...row, lease_token: null }, { token: '', worker_id: '' })
     },
   }
 }
@@ -273,6 +277,23 @@ function looksBeyond(planned: StepPlan, step: string, stub: Json, wholeSteps: bo
   const fields = needs.below.get(step)
   if (needs.all || wholeSteps || needs.below.get('steps')?.has(step) || fields == null) return true
   return ![...fields].every((field) => isObject(stub) && Object.hasOwn(stub, field))
+}
+
+function tell(row: Claimed, plan: Plan, worker_id: string): void {
+  const { execution_id, queue_id: command_id, node_name: step, lane, pool, attempt } = row
+  const resumes = row.context.resumes as unknown as Issue['resumes']
+  publish('noetl:leased', {
+    ...{ execution_id, command_id, worker_id, step, lane, pool, attempt },
+    kind: plan.step(step)!.kind,
+    waited: Math.max(0, Date.now() - idTime(command_id)) / 1000,
+    // One that goes on without another execution was held back by the rule that repeats its call.
+    cause:
+      resumes !== undefined && resumes.child_execution_id === undefined
+        ? 'retry'
+        : pool === ''
+          ? 'capacity'
+          : 'pool',
+  })
 }
 
 function refusal(

@@ -1,12 +1,13 @@
 import type { Logger } from 'pino'
 import { makeBatcher } from '../batch.ts'
-import { publish } from '../channels.ts'
+import { isHeard, publish } from '../channels.ts'
 import { makeError } from '../errors.ts'
 import type { CallError } from '../schemas/command.ts'
 import type { Status } from '../schemas/execution.ts'
 import type { JsonObject } from '../schemas/json.ts'
 import type { Effect } from '../schemas/playbook.ts'
 import type { Settle, Transition } from '../store/commit.ts'
+import { idTime } from '../store/ids.ts'
 import { isTransient } from '../store/pools.ts'
 import type { Store } from '../store/store.ts'
 import { type Decision, decide, type Input, nothingYet, type Report } from './decide.ts'
@@ -82,6 +83,9 @@ type Answer =
   | { taken: true; decision: Decision }
   /** The input came too late: of a report, for its command; of another, for the execution. */
   | { taken: false; status: Status }
+
+/** Lane of all commands. */
+const LANE = 'normal'
 
 /** Executions whose state is kept in memory though nothing arrives. */
 const KEPT = 2000
@@ -259,7 +263,13 @@ export function makeEngine(parts: {
       const revision = (known.revision ?? 0) + 1
       remember(plan, { ...learn(known, state, events), status, revision })
     } else memory.delete(executionId)
-    publish('noetl:events', { execution_id: executionId, path: plan.path, status, events })
+    if (isHeard('noetl:events')) tell(plan, decision, executionId)
+    for (const { queue_id, step, tool_kind, reason } of decision.letters) {
+      publish('noetl:dead', {
+        execution_id: executionId,
+        ...{ command_id: queue_id, step, kind: tool_kind, reason },
+      })
+    }
     const due = decision.commands.filter((command) => command.delay === 0 && !command.dead)
     parts.announce(due.map((command) => ({ execution_id: executionId, ...command })))
     if (decision.children.length > 0) {
@@ -271,10 +281,18 @@ export function makeEngine(parts: {
     return 'written'
   }
 
+  function tell({ path }: Plan, { status, events, commands }: Decision, executionId: string): void {
+    publish('noetl:events', {
+      execution_id: executionId,
+      ...{ path, status, events, commands, lane: LANE },
+      ...(status === 'RUNNING' ? {} : { seconds: (Date.now() - idTime(executionId)) / 1000 }),
+    })
+  }
+
   async function decideLoading(plan: Plan, known: Known, inputs: Input[]): Promise<Decision> {
     for (;;) {
       try {
-        return decide(plan, known, inputs, { now: new Date().toISOString(), newId, lane: 'normal', effectOf })
+        return decide(plan, known, inputs, { now: new Date().toISOString(), newId, lane: LANE, effectOf })
       } catch (problem) {
         if (!(problem instanceof NotLoaded)) throw problem
         await load(known, problem.what)

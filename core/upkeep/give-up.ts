@@ -21,6 +21,13 @@ export function giveUpDuty(parts: { store: Store; newId(after: string): string }
         lost.map((command) => letterOf(command, parts.newId(command.queue_id))),
       )
       publish('noetl:upkeep', { what: 'parked', count: parked.length })
+      for (const { execution_id, queue_id, node_name, tool_kind, in_doubt } of lost) {
+        if (!parked.includes(queue_id)) continue
+        publish('noetl:dead', {
+          ...{ execution_id, command_id: queue_id, step: node_name, kind: tool_kind },
+          reason: in_doubt ? 'in_doubt' : 'attempts',
+        })
+      }
     },
   }
 }

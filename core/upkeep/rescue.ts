@@ -17,6 +17,7 @@ export function rescueDuty(parts: {
       if (rescued.length === 0) return
       parts.announce(rescued, true)
       publish('noetl:upkeep', { what: 'rescued', count: rescued.length })
+      publish('noetl:rescued', { commands: rescued })
     },
   }
 }

@@ -1,3 +1,4 @@
+import { publish } from '../channels.ts'
 import { isNoetlError, makeError } from '../errors.ts'
 import { type CallError, type Child, type LeasedCommand, makeCallError } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
@@ -52,6 +53,12 @@ export async function callTask(
     context: scope.all,
   }
   const outcome = await callTool(loaded, fields, call, around.log)
+  publish('noetl:call', {
+    execution_id: command.execution_id,
+    ...{ command_id: command.command_id, step: command.step, task: task.label, kind: task.kind },
+    ...(outcome.error === null ? { status: 'ok' } : { status: 'error', error: outcome.error.kind }),
+    seconds: outcome.durationMs / 1000,
+  })
   return task.rows && outcome.error === null ? { ...outcome, result: rowsOf(outcome.result) } : outcome
 }
 

@@ -68,7 +68,11 @@ async function work(delivery: Delivery, lease: Lease, { run, report, log }: Deli
     kind: command.body.tasks[0]?.kind ?? 'noop',
   }
   const startedAt = new Date()
-  publish('noetl:command', { phase: 'begun', ...about })
+  publish('noetl:command', {
+    phase: 'begun',
+    ...about,
+    ...(delivery.times > 1 ? {} : { notified: Math.max(0, startedAt.getTime() - delivery.sentAt) / 1000 }),
+  })
   const ended = (status: Outcome['status'] | 'aborted') =>
     publish('noetl:command', {
       phase: 'ended',

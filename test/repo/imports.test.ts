@@ -26,6 +26,7 @@ const MAY: Record<string, string[]> = {
   'setup.ts': ['config.ts', 'store', 'bus'],
   'version.ts': [],
   'server.ts': [
+    'schemas',
     'errors.ts',
     'channels.ts',
     'version.ts',

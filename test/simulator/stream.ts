@@ -117,6 +117,7 @@ export function makeStream(world: World, weather: () => Weather): Stream {
     return {
       notification: { ...message.notification },
       times: message.deliveries,
+      sentAt: Date.now(),
       ack: () => end(() => remove(message)),
       drop: () => end(() => remove(message)),
       retry: (afterMs) => end(() => outFor(message, afterMs)),
