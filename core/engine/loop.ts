@@ -110,6 +110,7 @@ export function reactToIteration(
       event,
       at: turn.env.now,
       more: {
+        ...run.args,
         [planned.step.loop!.iterator]: item,
         item,
         loop_index: index,

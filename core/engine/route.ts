@@ -137,8 +137,9 @@ function leaveStep(turn: Turn, runId: string, error: CallError | null, facts: Ca
     ctx: (name: string) => turn.ctx(name),
   }
   const scopeOf = (event: string, over: JsonObject) => {
-    const more = run.loop === undefined ? {} : { loop: doneLoop(run.loop) }
+    const more = { ...run.args, ...(run.loop === undefined ? {} : { loop: doneLoop(run.loop) }) }
     const names = namesAfter(planned, own?.value, error, { ...facts, event, at: turn.env.now, more })
+    if (run.loop !== undefined && planned.step.loopResult === 'last') nameLast(turn, names, run.loop, planned)
     return (set: JsonObject) =>
       turn.scope(names, { set: { ...over, ...set }, ...(previous === undefined ? {} : { previous }) })
   }
@@ -190,6 +191,15 @@ function leaveStep(turn: Turn, runId: string, error: CallError | null, facts: Ca
 
 function looksAtOutcome(roots: ReadonlySet<string>, step: string): boolean {
   return ['error', 'output', 'outcome', 'result', 'response', step].some((name) => roots.has(name))
+}
+
+/** In the first dialect a loop's end is the event of its last round: its element is still there, for who looks. */
+function nameLast(turn: Turn, names: Record<string, unknown>, loop: LoopRun, { step }: StepPlan): void {
+  const get = () => turn.items(loop.at).at(-1) ?? null
+  for (const name of ['item', step.loop!.iterator]) {
+    Object.defineProperty(names, name, { enumerable: true, configurable: true, get })
+  }
+  names.loop_index = loop.total - 1
 }
 
 /** What `loop` is when all iterations are done. */

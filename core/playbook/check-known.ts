@@ -24,7 +24,19 @@ const AT_START = ['execution_id', 'parent_execution_id', 'job', 'workload', 'key
 const WELL_KNOWN = [
   ...AT_START,
   ...['ctx', 'vars', 'steps', 'args', 'input', 'iter', 'item', 'loop', 'loop_index', 'step'],
-  ...['result', 'response', 'output', 'outcome', 'error', 'event', 'results', '_prev', '_task', '_attempt'],
+  ...[
+    'result',
+    'response',
+    'output',
+    'outcome',
+    'error',
+    'event',
+    'results',
+    '_prev',
+    '_outputs',
+    '_task',
+    '_attempt',
+  ],
 ]
 const OF_SINKS = ['data', 'this']
 const OF_CURSORS = ['__frame_max_rows']

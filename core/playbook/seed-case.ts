@@ -8,6 +8,11 @@ import { mapping, text } from './values.ts'
 /** When a clause of `case` is looked at: before the tool, after it, as the step is left, at the end of its loop. */
 export type Moment = 'enter' | 'call' | 'exit' | 'done'
 
+/** It stands behind a `result` in the same list of actions, so that it sees what that one gave. */
+export interface Late {
+  late?: true
+}
+
 /** One clause of `case`, its actions sorted by what they are. */
 export interface Clause {
   path: Path
@@ -15,10 +20,12 @@ export interface Clause {
   when: Json | undefined
   /** Names in ctx. */
   set: JsonObject
-  collect: Collect[]
-  calls: Target[]
+  collect: (Collect & Late)[]
+  calls: (Target & Late)[]
   /** Null: it says nothing of the way on. */
-  next: Target[] | null
+  next: (Target & Late)[] | null
+  /** What is set behind a `result` of the same list. */
+  setLate: JsonObject
   sinks: { value: Json; path: Path }[]
   retry?: { value: Json; path: Path }
   /** Text of the failure; null when none is given. */
@@ -53,6 +60,7 @@ export function readCase(
       moment: otherwise ? momentOfElse(clauses) : momentOf(when, about.looped),
       when,
       set: {},
+      setLate: {},
       collect: [],
       calls: [],
       next: null,
@@ -90,12 +98,13 @@ type About = { known: ReadonlySet<string>; faults: Faults }
 
 /** One action, or a list of them; a step's name alone is the way on. */
 function readActions(clause: Clause, value: Json, path: Path, about: About): void {
+  const late: Late = clause.result === undefined ? {} : { late: true }
   if (Array.isArray(value)) {
     for (const [i, item] of value.entries()) readActions(clause, item, [...path, i], about)
     return
   }
   if (typeof value === 'string') {
-    addNext(clause, [{ step: value, args: {} }])
+    addNext(clause, [{ step: value, args: {}, ...late }])
     return
   }
   const { faults } = about
@@ -111,7 +120,8 @@ function readActions(clause: Clause, value: Json, path: Path, about: About): voi
       nearest(key, ACTIONS)[0],
     )
   }
-  const targets = (of: Json, at: Path) => readTargets(of, at, about.faults)
+  const targets = (of: Json, at: Path): (Target & Late)[] =>
+    readTargets(of, at, about.faults).map((target) => ({ ...target, ...late }))
   if ('step' in value) addNext(clause, targets(value, path))
   if (value.next !== undefined && value.next !== null) {
     const args = { ...mapping(value.args, [...path, 'args'], faults) }
@@ -121,8 +131,10 @@ function readActions(clause: Clause, value: Json, path: Path, about: About): voi
       found.map((target) => ({ ...target, args: { ...args, ...target.args } })),
     )
   }
-  lay(clause.set, ctxNames(mapping(value.set, [...path, 'set'], faults)))
-  clause.collect.push(...readCollect(value.collect, [...path, 'collect'], about))
+  const set = ctxNames(mapping(value.set, [...path, 'set'], faults))
+  lay(late.late ? clause.setLate : clause.set, set)
+  const collects = readCollect(value.collect, [...path, 'collect'], about)
+  clause.collect.push(...collects.map((collect) => ({ ...collect, ...late })))
   if (value.call !== undefined) clause.calls.push(...targets(value.call, [...path, 'call']))
   clause.sinks.push(...listOf(value.sink, [...path, 'sink']))
   if (value.retry !== undefined && value.retry !== null && value.retry !== false) {
@@ -144,7 +156,7 @@ function readActions(clause: Clause, value: Json, path: Path, about: About): voi
   }
 }
 
-function addNext(clause: Clause, targets: Target[]): void {
+function addNext(clause: Clause, targets: (Target & Late)[]): void {
   clause.next = [...(clause.next ?? []), ...targets]
 }
 

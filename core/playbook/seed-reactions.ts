@@ -1,4 +1,4 @@
-import type { Json } from '../schemas/json.ts'
+import type { Json, JsonObject } from '../schemas/json.ts'
 import type { Reaction, Step } from '../schemas/playbook.ts'
 import { allOf, atEvent, atLoopEnd } from './conditions.ts'
 import type { Clause } from './seed-case.ts'
@@ -57,20 +57,22 @@ function plainReaction({ when, set, collect, calls, next, retry }: Clause): Reac
 }
 
 function decidedReaction({ clause, index }: Ruled, { value }: Mark): Reaction {
-  const targets = [...clause.calls, ...(clause.next ?? [])].map(({ step, args }, i) => ({
+  const targets = [...clause.calls, ...(clause.next ?? [])].map(({ step, args, late }, i) => ({
     step,
-    args: Object.fromEntries(
-      Object.keys(args).map((name) => [name, `{{ ${value}.args[${i}][${JSON.stringify(name)}] }}`]),
-    ),
+    args: late
+      ? args
+      : Object.fromEntries(
+          Object.keys(args).map((name) => [name, `{{ ${value}.args[${i}][${JSON.stringify(name)}] }}`]),
+        ),
   }))
   const seen = clause.moment === 'exit' ? ' and (error is defined or result is defined)' : ''
   return {
     when: `{{ ${value}.clause == ${index}${seen} }}`,
-    set: {},
-    collect: clause.collect.map(({ into, mode }, i) => ({
+    set: clause.setLate,
+    collect: clause.collect.map(({ into, mode, from, late }, i) => ({
       into,
       mode,
-      from: `{{ ${value}.collect[${i}] }}`,
+      from: late ? from : `{{ ${value}.collect[${i}] }}`,
     })),
     calls: targets.slice(0, clause.calls.length),
     next: clause.next && targets.slice(clause.calls.length),
@@ -81,8 +83,8 @@ function decidedReaction({ clause, index }: Ruled, { value }: Mark): Reaction {
  * A clause that is for the end of the loop. Its way on is its reaction; what else it does is done by a step between,
  * for a loop's reactions are taken with each of its rounds.
  */
-export function doneReaction(clause: Clause, between: string | undefined): Reaction {
-  const next = between === undefined ? clause.next : [{ step: between, args: {} }]
+export function doneReaction(clause: Clause, between: string | undefined, args: JsonObject): Reaction {
+  const next = between === undefined ? clause.next : [{ step: between, args }]
   return { when: doneCondition(clause.when)!, set: {}, collect: [], calls: [], next }
 }
 

@@ -66,9 +66,10 @@ export function ruledClauses(clauses: Clause[]): Ruled[] {
 }
 
 /** It does something once the call is told: all but rules and sinks. What comes with a rule is set by the rule. */
-export function actsAfter({ collect, calls, next, set, retry, fail, result }: Clause): boolean {
+export function actsAfter({ collect, calls, next, set, setLate, retry, fail, result }: Clause): boolean {
   const ruled = retry !== undefined || fail !== undefined || result !== undefined
   return collect.length > 0 || calls.length > 0 || next !== null || (!ruled && Object.keys(set).length > 0)
+  if (Object.keys(setLate).length > 0) return true
 }
 
 function looksAtError(when: Json | undefined): boolean {
@@ -149,7 +150,8 @@ function markValue(
   raises: boolean,
   step: string,
 ): JsonObject {
-  const args = [...calls, ...(next ?? [])].map((target) => target.args)
+  // What is late is taken from the result as it is then.
+  const args = [...calls, ...(next ?? [])].map((target) => (target.late ? {} : target.args))
   const message = `'a case of step ${step.replace(/[\\']/g, '')} says fail'`
   const raise: Json =
     fail === undefined
@@ -157,7 +159,7 @@ function markValue(
       : { message: fail.message ?? `{{ error.message if error is defined else ${message} }}` }
   return {
     clause: index,
-    ...(collect.length > 0 ? { collect: collect.map(({ from }) => from) } : {}),
+    ...(collect.length > 0 ? { collect: collect.map(({ from, late }) => (late ? null : from)) } : {}),
     ...(args.some((given) => Object.keys(given).length > 0) ? { args } : {}),
     ...(raises ? { raise } : {}),
   }

@@ -77,7 +77,8 @@ export function readSink(
   }
   const names = new Map([
     ...namesIn(about),
-    ...['this', 'output'].map((name) => [name, about.result] as const),
+    // The envelope: how the call went, and the result's own keys flat beside it.
+    ...['this', 'output'].map((name) => [name, `_outputs.${about.result}`] as const),
     // What a result is the envelope of, or itself.
     ['data', `${about.result}.data`],
     // A failure that sinks are written after is bound as an envelope.

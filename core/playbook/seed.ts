@@ -82,7 +82,10 @@ export function applySeed(step: Step, written: JsonObject, path: Path, about: Se
     .map((clause): Placed => {
       const between = stepBetween(step, clause, extra.length, about)
       if (between !== undefined) extra.push(between)
-      return { index: clauses.indexOf(clause), reaction: doneReaction(clause, between?.name) }
+      return {
+        index: clauses.indexOf(clause),
+        reaction: doneReaction(clause, between?.name, handedOn(clause, step)),
+      }
     })
   const { onCall, onExit } = reactionsOf(ruled, done, { decided: mark, failed: markOf('failed', step.name) })
   step.onEnter.push(...enterReactions(clauses, entered))
@@ -131,6 +134,15 @@ function sinkCondition(
     ruled.some(({ decided }) => decided) ? `{{ not ${mark.value} }}` : undefined,
     ...earlier.map((other) => not(condition(other))),
     condition(one),
+  )
+}
+
+/** What the step between is handed of the loop's names: those that the clause looks at. */
+function handedOn(clause: Clause, { loop }: Step): JsonObject {
+  const text = JSON.stringify({ ...clause, path: null, when: null })
+  const names = ['loop', 'item', 'loop_index', loop?.iterator ?? 'item']
+  return Object.fromEntries(
+    names.filter((name) => text.includes(name)).map((name) => [name, `{{ ${name} }}`]),
   )
 }
 

@@ -125,6 +125,11 @@ function renderPart(part: Json, scope: Scope): Json {
     : compileTemplate(part).render(scope)
 }
 
+/** The envelope of one run of a call. */
+export function outputAfter({ result, error, facets, durationMs }: CallOutcome, run: number): JsonObject {
+  return outputOf({ result, error, facets, meta: { attempt: run, duration_ms: durationMs } })
+}
+
 /** Names that rules and `set` see once a call has ended. */
 export function namesAfter(
   step: string,
@@ -132,8 +137,8 @@ export function namesAfter(
   outcome: CallOutcome,
   run: number,
 ): Record<string, unknown> {
-  const { result, error, facets, durationMs } = outcome
-  const output = outputOf({ result, error, facets, meta: { attempt: run, duration_ms: durationMs } })
+  const { result, error } = outcome
+  const output = outputAfter(outcome, run)
   const own = new StepResult(error === null ? result : errorEnvelope(result, error))
   return {
     output,

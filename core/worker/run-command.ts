@@ -8,7 +8,7 @@ import { errorEnvelope } from '../template/output.ts'
 import { compileCondition, compileTemplate } from '../template/template.ts'
 import type { Credential } from '../tools/define.ts'
 import type { ToolRegistry } from '../tools/registry.ts'
-import { type Called, callTask, namesAfter, problemOf } from './call-task.ts'
+import { type Called, callTask, namesAfter, outputAfter, problemOf } from './call-task.ts'
 import type { CallOutcome } from './call-tool.ts'
 import { judge, type Verdict } from './rules.ts'
 import { runFrame } from './run-frame.ts'
@@ -244,14 +244,17 @@ function finish(
 ): CallError | null {
   const { last, scope, run, step } = about
   scope.assign(verdict.set)
+  const names = namesAfter(step, task, last, run)
   try {
-    scope.assign(
-      compileTemplate(task.set).render(scope.with(namesAfter(step, task, last, run))) as JsonObject,
-    )
+    scope.assign(compileTemplate(task.set).render(scope.with(names)) as JsonObject)
   } catch (problem) {
     return problemOf(problem)
   }
-  if (!task.aside) scope.bind(task.label, result)
+  // Of a result that a rule put in the place of another the envelope is its own.
+  if (!task.aside) {
+    const replaced = 'result' in verdict ? { ...last, result: verdict.result ?? null } : last
+    scope.bind(task.label, result, outputAfter(replaced, run))
+  }
   return null
 }
 

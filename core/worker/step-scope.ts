@@ -1,6 +1,7 @@
-import type { CommandContext, LeasedCommand } from '../schemas/command.ts'
-import type { Json, JsonObject } from '../schemas/json.ts'
+import type { CallError, CommandContext, LeasedCommand } from '../schemas/command.ts'
+import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { lay, put } from '../schemas/put.ts'
+import { outputOf } from '../template/output.ts'
 import { makeScope } from '../template/scope.ts'
 import { type Scope, StepResult } from '../template/template.ts'
 
@@ -10,8 +11,8 @@ export interface StepScope {
   with(extras: Readonly<Record<string, unknown>>): Scope
   /** Applies rendered `set` values to their scopes. */
   assign(values: JsonObject): void
-  /** Binds the result of a pipeline's item to its label and to `_prev`. */
-  bind(label: string, result: Json): void
+  /** Binds the result of a pipeline's item to its label and to `_prev`, and its envelope for what is aside. */
+  bind(label: string, result: Json, output: JsonObject): void
   /** Keeps the names that the last call left, for the condition of the task after it. */
   remember(names: Readonly<Record<string, unknown>>): void
   /** Those names; before any call, none. */
@@ -36,6 +37,7 @@ export function makeStepScope(
   const assigned: JsonObject = { ...saved?.assigned }
   const bound: Record<string, unknown> = { ...saved?.bare }
   const results: JsonObject = {}
+  const outputs: JsonObject = {}
   const iter: JsonObject =
     iteration === null
       ? {}
@@ -87,6 +89,7 @@ export function makeStepScope(
         iter,
         step: perRun,
         results,
+        _outputs: outputs,
         keychain: around.keychain,
         ...bound,
         ...extras,
@@ -107,7 +110,9 @@ export function makeStepScope(
         }
       }
     },
-    bind(label, result) {
+    bind(label, result, output) {
+      put(outputs, label, output)
+      outputs._prev = output
       put(results, label, result)
       put(bound, label, new StepResult(result))
       bound._prev = new StepResult(result)
@@ -140,9 +145,17 @@ export function makeStepScope(
     }),
   }
   // In the order in which they were bound: the last is what `_prev` names.
-  for (const [label, result] of Object.entries(saved?.results ?? {})) scope.bind(label, result)
+  for (const [label, result] of Object.entries(saved?.results ?? {}))
+    scope.bind(label, result, envelopeOf(result))
   lay(bound, saved?.bare)
   return scope
+}
+
+/** What is known after a wait of the call that gave a result: whether it failed, and with what. */
+function envelopeOf(result: Json): JsonObject {
+  const failed = isObject(result) && result.status === 'error' && isObject(result.error)
+  const error = failed ? (result.error as unknown as CallError) : null
+  return outputOf({ result, error, facets: {}, meta: {} })
 }
 
 function stepResult({ steps, stubs }: CommandContext, name: string): StepResult | undefined {

@@ -154,7 +154,7 @@ t.test('seed fail: nor does anything at the end of a loop, though other rounds e
   case:
   - {when: "{{ result.n == 1 }}", then: {fail: {message: one}}}
   - {when: "{{ error is defined }}", then: {next: a}}
-  - {when: "{{ result.n > 1 }}", then: [{result: {from: result.n}}, {collect: {from: result.n, into: all}}]}`,
+  - {when: "{{ result.n > 1 }}", then: [{collect: {from: result.n, into: all}}, {result: {from: result.n}}]}`,
     { gives: { start: [{ n: 2 }, { n: 1 }, { n: 3 }] } },
   )
   t.strictSame([status, text, entered], ['FAILED', 'one', ['start']])
