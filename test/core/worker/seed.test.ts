@@ -234,7 +234,7 @@ t.test('seed result: the result is another, for the step and for what comes afte
   t.strictSame([entered, results], [['start', 'a'], { start: [1, 2, 3], a: 3 }])
 })
 
-t.test('seed result: what else the clause does takes the result as it was', async (t) => {
+t.test('seed result: what stands before it in its list takes the result as it was', async (t) => {
   const { results, ctx, entered, told } = await run(
     `
 - step: start
@@ -242,10 +242,10 @@ t.test('seed result: what else the clause does takes the result as it was', asyn
   case:
   - when: "{{ result.data.ok }}"
     then:
-    - {result: {from: result.data.items}}
     - {set: {total: "{{ result.data.total }}"}}
     - {collect: {from: result.data.page, into: pages}}
     - {next: {step: a, args: {page: "{{ result.data.page }}"}}}
+    - {result: {from: result.data.items}}
   - {when: "{{ event.name == 'call.done' }}", then: {next: b}}
 - {step: a, tool: {kind: noop}}`,
     { gives: { start: { data: { ok: true, items: [1], total: 9, page: 2 } } } },
