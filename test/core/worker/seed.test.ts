@@ -291,7 +291,7 @@ t.test('seed result: in a loop, of each round by itself', async (t) => {
   loop: {in: [1, 2, 3], iterator: n, mode: parallel}
   tool: {kind: python, code: "x"}
   case:
-  - {when: "{{ result.n > 1 }}", then: [{result: {from: result.n}}, {collect: {from: "{{ result.n }}", into: big}}]}
+  - {when: "{{ result.n > 1 }}", then: [{collect: {from: "{{ result.n }}", into: big}}, {result: {from: result.n}}]}
   - {when: "{{ event.name == 'call.done' }}", then: {collect: {from: result.n, into: small}}}`,
     { gives: { start: [{ n: 1 }, { n: 2 }, { n: 3 }] } },
   )
