@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { connectBus } from './bus/bus.ts'
+import { connectBus, ensurePatiently } from './bus/bus.ts'
 import { durableOf, type Place, STREAM } from './bus/streams.ts'
 import type { Config } from './config.ts'
 import { migrate } from './store/migrate.ts'
@@ -34,7 +34,7 @@ export async function setUp(config: Config, options: { log: Logger }): Promise<S
   })
   try {
     const places: Place[] = config.worker.lanes.map((lane) => ({ lane, pool: config.worker.pool }))
-    const created = await bus.ensure(places)
+    const created = await ensurePatiently(bus, places, { patienceMs, log })
     return {
       migrations: applied,
       schemaVersion: version,

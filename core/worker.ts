@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { connectBus } from './bus/bus.ts'
+import { connectBus, ensurePatiently } from './bus/bus.ts'
 import type { Config } from './config.ts'
 import { makeError } from './errors.ts'
 import { requireToken } from './token.ts'
@@ -68,7 +68,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
     })
     closers.push(() => bus.close())
     const places = lanes.map((lane) => ({ lane, pool }))
-    await bus.ensure(places)
+    await ensurePatiently(bus, places, { patienceMs, log })
 
     const leases = makeLeases({ workerId: name, servers, log })
     closers.push(async () => leases.close())

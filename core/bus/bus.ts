@@ -13,6 +13,8 @@ export interface Bus {
    * it was looked at last; what it held is gone either way.
    */
   ensure(places: Place[]): Promise<boolean>
+  /** False: NATS is away, or stream and consumers could not be looked at when that was tried last. */
+  works(): boolean
   /** Tells that commands wait. Never throws and does not wait for an answer: a hint may be lost. */
   announce(place: Place, notification: Notification): void
   /**
@@ -54,10 +56,15 @@ export async function connectBus(options: {
   let closed: Promise<void> | undefined
   /** The stream that was there last. */
   let known: string | undefined
+  let works = true
   void watch(connection, log)
   return {
     async ensure(places) {
-      const { made, created } = await ensureStream(manager, places, replicas)
+      const { made, created } = await ensureStream(manager, places, replicas).catch((error) => {
+        works = false
+        throw error
+      })
+      works = true
       const anew = made || (known !== undefined && known !== created)
       known = created
       return anew
@@ -94,6 +101,7 @@ export async function connectBus(options: {
         remake: () => ensureStream(manager, [place], replicas),
         log,
       }),
+    works: () => works && !connection.isClosed() && !lost.has(connection),
     connected: () => !connection.isClosed() && connection.info !== undefined && !lost.has(connection),
     consumerState: (place) => consumerState(manager, place),
     rebuildConsumer: (place) => rebuildConsumer(manager, place),
@@ -134,6 +142,28 @@ async function watch(connection: NatsConnection, log: Logger): Promise<void> {
     } else if (status.type === 'reconnect') {
       lost.delete(connection)
       log.info({ server: status.data }, 'NATS is back')
+    }
+  }
+}
+
+/**
+ * Makes stream and consumers, waiting up to `patienceMs` for a bus that is there and cannot do so yet, as a cluster
+ * without a leader. Throws NOETL_ERR_BUS_UNREACHABLE.
+ */
+export async function ensurePatiently(
+  bus: Bus,
+  places: Place[],
+  { patienceMs, log }: { patienceMs: number; log: Logger },
+): Promise<boolean> {
+  const until = Date.now() + patienceMs
+  for (;;) {
+    try {
+      return await bus.ensure(places)
+    } catch (cause) {
+      const why = (cause as Error).message
+      if (Date.now() >= until) throw makeError('NOETL_ERR_BUS_UNREACHABLE', [bus.url, why], { cause })
+      log.warn({ url: bus.url, why }, 'NATS keeps no streams yet; trying again')
+      await new Promise((resolve) => setTimeout(resolve, 500))
     }
   }
 }

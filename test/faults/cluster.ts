@@ -3,9 +3,11 @@ import { makeClient } from '../../core/client.ts'
 import { migrate } from '../../core/store/migrate.ts'
 import { KEY } from '../support/gateway.ts'
 import { testNats } from '../support/nats.ts'
+import { type NatsNode, natsCluster } from '../support/nats-cluster.ts'
 import { ownServer, testDatabase } from '../support/postgres.ts'
 import { noetlctl, type Running } from '../support/process.ts'
 import { makeRelay, type Relay } from '../support/proxy.ts'
+import { smallDisk } from '../support/small-disk.ts'
 import type { Teardown } from '../support/teardown.ts'
 import { until } from '../support/wait.ts'
 
@@ -15,7 +17,11 @@ export interface Cluster {
   databaseUrl: string
   /** Of NATS itself. */
   natsUrl: string
-  nats: Awaited<ReturnType<typeof testNats>>
+  nats: Pick<Awaited<ReturnType<typeof testNats>>, 'kill' | 'start'>
+  /** Nodes of the NATS cluster, where it is one. */
+  nodes: NatsNode[]
+  /** Folder of the store of a NATS with little space. */
+  natsDisk: string | undefined
   /** Only where the cluster has a Postgres of its own. */
   postgres: Awaited<ReturnType<typeof ownServer>> | undefined
   servers: ServerProcess[]
@@ -40,16 +46,24 @@ export interface ClusterOptions {
   env?: NodeJS.ProcessEnv
   /** A Postgres of its own, so that it can be killed; else a database on the shared one. */
   ownPostgres: boolean
+  /** One node; three of them, with three copies of the stream; or one on a disk of 32 MB. */
+  nats?: 'single' | 'cluster' | 'small-disk'
 }
 
 export async function faultCluster(t: Teardown, options: ClusterOptions): Promise<Cluster> {
   const postgres = options.ownPostgres ? await ownServer(t) : undefined
   if (postgres !== undefined) await migrate(postgres.url)
   const databaseUrl = postgres?.url ?? (await testDatabase(t)).url
-  const nats = await testNats(t)
+  const natsDisk = options.nats === 'small-disk' ? await smallDisk(t) : undefined
+  const bus =
+    options.nats === 'cluster'
+      ? await natsCluster(t).then(({ url, nodes }) => ({ url, nodes, ...all(nodes) }))
+      : { ...(await testNats(t, natsDisk)), nodes: [] }
+  // Clients of a cluster learn of its nodes by themselves, past any relay.
+  const natsPort = Number(new URL(bus.url.split(',')[0]!).port)
   const [serverNats, workerNats, serverPostgres] = await Promise.all([
-    makeRelay(t, { target: Number(new URL(nats.url).port) }),
-    makeRelay(t, { target: Number(new URL(nats.url).port) }),
+    makeRelay(t, { target: natsPort }),
+    makeRelay(t, { target: natsPort }),
     makeRelay(t, { target: Number(new URL(databaseUrl).port) }),
   ])
   const proxiedDatabase = new URL(databaseUrl)
@@ -58,6 +72,7 @@ export async function faultCluster(t: Teardown, options: ClusterOptions): Promis
     NOETL_ENCRYPTION_KEY: KEY,
     NOETL_LOG_LEVEL: 'info',
     NOETL_WORKER_SLOTS: '8',
+    NOETL_NATS_REPLICAS: bus.nodes.length > 0 ? '3' : '1',
     ...options.env,
   }
 
@@ -80,7 +95,7 @@ export async function faultCluster(t: Teardown, options: ClusterOptions): Promis
         running = noetlctl(t, ['server', 'start'], {
           ...env,
           DATABASE_URL: proxiedDatabase.href,
-          NATS_URL: `nats://127.0.0.1:${serverNats.port}`,
+          NATS_URL: bus.nodes.length > 0 ? bus.url : `nats://127.0.0.1:${serverNats.port}`,
           NOETL_PORT: String(port),
           NOETL_PUBLIC_URL: `http://127.0.0.1:${front.port}`,
         })
@@ -97,7 +112,7 @@ export async function faultCluster(t: Teardown, options: ClusterOptions): Promis
       const name = `worker-${n + 1}`
       const running = noetlctl(t, ['worker', 'start', '--v2', '--name', name], {
         ...env,
-        NATS_URL: `nats://127.0.0.1:${workerNats.port}`,
+        NATS_URL: bus.nodes.length > 0 ? bus.url : `nats://127.0.0.1:${workerNats.port}`,
         SERVER_API_URL: `http://127.0.0.1:${fronts[n % fronts.length]!.port}`,
       })
       await running.says(/the worker takes commands/)
@@ -106,8 +121,10 @@ export async function faultCluster(t: Teardown, options: ClusterOptions): Promis
   )
   return {
     databaseUrl,
-    natsUrl: nats.url,
-    nats,
+    natsUrl: bus.url,
+    nats: bus,
+    nodes: bus.nodes,
+    natsDisk,
     postgres,
     servers,
     workers,
@@ -117,6 +134,13 @@ export async function faultCluster(t: Teardown, options: ClusterOptions): Promis
       'server-postgres': [serverPostgres],
       'worker-nats': [workerNats],
     },
+  }
+}
+
+function all(nodes: NatsNode[]): Pick<NatsNode, 'kill' | 'start'> {
+  return {
+    kill: () => Promise.all(nodes.map((node) => node.kill())).then(() => undefined),
+    start: () => Promise.all(nodes.map((node) => node.start())).then(() => undefined),
   }
 }
 

@@ -1,9 +1,11 @@
+import { rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect, headers, type NatsConnection, nanos } from 'nats'
 import pg from 'pg'
 import { DURABLE, STREAM, SUBJECT } from '../../core/bus/streams.ts'
 import { until } from '../support/wait.ts'
-import type { Cluster, Link } from './cluster.ts'
+import type { Cluster, ClusterOptions, Link } from './cluster.ts'
 
 export interface Fault {
   name: string
@@ -11,6 +13,8 @@ export interface Fault {
   title: string
   /** Begins with the load instead of in its midst. */
   early?: boolean
+  /** What NATS it needs. */
+  nats?: ClusterOptions['nats']
   /** Does it; resolves when it is over. */
   inject(cluster: Cluster, about: About): Promise<void>
 }
@@ -156,6 +160,42 @@ export const FAULTS: Fault[] = [
       }),
   },
   {
+    name: 'full-disk',
+    title: 'the disk of NATS is full for 20 s',
+    nats: 'small-disk',
+    async inject({ natsDisk }) {
+      const ballast = join(natsDisk!, 'ballast')
+      await writeFile(ballast, Buffer.alloc(64 * 1024 * 1024)).catch((error: { code?: string }) => {
+        if (error.code !== 'ENOSPC') throw error
+      })
+      await delay(20_000)
+      await rm(ballast)
+    },
+  },
+  {
+    name: 'nats-leader',
+    title: 'of three NATS nodes the leader of the stream is killed, started again after 10 s',
+    nats: 'cluster',
+    async inject(cluster) {
+      const leader = await leaderOf(cluster)
+      await leader.kill()
+      await delay(10_000)
+      await leader.start()
+    },
+  },
+  {
+    name: 'nats-quorum',
+    title: 'of three NATS nodes two are killed, the leader among them, started again after 20 s',
+    nats: 'cluster',
+    async inject(cluster) {
+      const leader = await leaderOf(cluster)
+      const lost = [leader, cluster.nodes.find((node) => node !== leader)!]
+      await Promise.all(lost.map((node) => node.kill()))
+      await delay(20_000)
+      await Promise.all(lost.map((node) => node.start()))
+    },
+  },
+  {
     name: 'pinned-xmin',
     title: 'a transaction that is open all the time pins the horizon of vacuum',
     early: true,
@@ -171,6 +211,15 @@ export const FAULTS: Fault[] = [
     },
   },
 ]
+
+/** The node that leads the stream of commands. */
+function leaderOf(cluster: Cluster): Promise<Cluster['nodes'][number]> {
+  return withNats(cluster, async (nats) => {
+    const info = await (await nats.jetstreamManager()).streams.info(STREAM)
+    if (info.config.num_replicas !== 3) throw new Error(`the stream has ${info.config.num_replicas} copies`)
+    return cluster.nodes.find(({ name }) => name === info.cluster?.leader)!
+  })
+}
 
 /** The worker that holds most commands, once it holds some. */
 async function busiest({ databaseUrl, workers }: Cluster): Promise<Cluster['workers'][number]> {
@@ -202,10 +251,10 @@ async function hoard(nats: NatsConnection, ms: number): Promise<void> {
   }
 }
 
-async function withNats(cluster: Cluster, use: (nats: NatsConnection) => Promise<void>): Promise<void> {
-  const nats = await connect({ servers: cluster.natsUrl.replace('nats://', '') })
+async function withNats<T>(cluster: Cluster, use: (nats: NatsConnection) => Promise<T>): Promise<T> {
+  const nats = await connect({ servers: cluster.natsUrl.replaceAll('nats://', '').split(',') })
   try {
-    await use(nats)
+    return await use(nats)
   } finally {
     await nats.close()
   }

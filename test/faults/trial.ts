@@ -17,7 +17,7 @@ export interface TrialOptions extends ClusterOptions {
 /** Runs a load, does the harm when two fifths of it are under way, and says what it has cost. */
 export async function trial(t: Teardown, fault: Fault, options: TrialOptions): Promise<Figures> {
   t.teardown(closeClients)
-  const cluster = await faultCluster(t, options)
+  const cluster = await faultCluster(t, { nats: fault.nats ?? 'single', ...options })
   const ledger = await startLedger(t)
   const load = await startLoad(cluster, { ...options, ledger: ledger.url })
   let at = 0

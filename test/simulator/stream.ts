@@ -220,6 +220,7 @@ export function makeStream(world: World, weather: () => Weather): Stream {
           exists = true
         }),
       deliveries: (place, onDelivery) => deliveries(process, place, onDelivery),
+      works: () => !stream.down,
       connected: () => !stream.down,
       consumerState: (place) =>
         ask(process, () => {

@@ -8,15 +8,21 @@ import type { Teardown } from './teardown.ts'
 
 const ROOT = fileURLToPath(new URL('../../.noetl', import.meta.url))
 
-/** A nats-server of the test's own with a fresh store, which can be killed and started again on its port. */
-export async function testNats(t: Teardown): Promise<{
+/**
+ * A nats-server of the test's own with a fresh store, which can be killed and started again on its port. The store
+ * is in `dir`, or in a folder that is removed at the end.
+ */
+export async function testNats(
+  t: Teardown,
+  dir?: string,
+): Promise<{
   url: string
   stop(): Promise<void>
   start(options?: { wipe?: boolean }): Promise<void>
   kill(): Promise<void>
 }> {
   const { path: binary } = await findNatsServer({ dir: ROOT })
-  const storeDir = await mkdtemp(join(tmpdir(), 'noetl-test-nats-'))
+  const storeDir = join(dir ?? (await mkdtemp(join(tmpdir(), 'noetl-test-nats-'))), 'store')
   let server: LocalNats = await startNats({ binary, storeDir })
   const { url, port } = server
   t.teardown(async () => {
