@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { makeError } from './errors.ts'
 import type { EncryptionKey } from './schemas/encryption-key.ts'
 import { isObject, type JsonObject } from './schemas/json.ts'
+import { PLAYBOOK_LIMITS, type PlaybookLimits } from './schemas/playbook-limits.ts'
 
 /** Everything that can be set, read once at the start. The CLI's flags lie over the environment. */
 export interface Config {
@@ -38,6 +39,8 @@ export interface Config {
   maxBodyBytes: number
   /** Seconds a lease lasts unless renewed. */
   leaseSeconds: number
+  /** What a playbook may be at most that is registered or validated. */
+  playbook: { limits: Readonly<PlaybookLimits> }
   /** Seconds after which a command that no one claimed is announced again. */
   reannounceSeconds: number
   /** Seconds a process waits for Postgres and NATS at its start. */
@@ -135,6 +138,14 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
       slots: number('NOETL_WORKER_SLOTS', 16, 1, 1000),
       lanes: list('NOETL_WORKER_LANES', ['normal']),
       pool: get('NOETL_WORKER_POOL') ?? '',
+    playbook: {
+      limits: {
+        bytes: number('NOETL_MAX_PLAYBOOK_BYTES', PLAYBOOK_LIMITS.bytes, 1024, 64 * 1024 * 1024),
+        nodes: number('NOETL_MAX_PLAYBOOK_NODES', PLAYBOOK_LIMITS.nodes, 100, 10_000_000),
+        steps: number('NOETL_MAX_PLAYBOOK_STEPS', PLAYBOOK_LIMITS.steps, 1, 100_000),
+        arcs: number('NOETL_MAX_PLAYBOOK_ARCS', PLAYBOOK_LIMITS.arcs, 1, 1_000_000),
+      },
+    },
       graceSeconds: number('NOETL_WORKER_GRACE_SECONDS', 20, 0, 3600),
       port: get('NOETL_WORKER_PORT') === undefined ? undefined : number('NOETL_WORKER_PORT', 0, 0, 65535),
       defaultPostgresCredential: get('NOETL_DEFAULT_POSTGRES_CREDENTIAL'),

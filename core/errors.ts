@@ -36,6 +36,10 @@ export const ERRORS = {
   NOETL_ERR_SATURATED: ['The server has as much waiting as it can hold; try again in %s s.', 503],
   NOETL_ERR_INTERNAL: ['The server failed in a way that it should not: %s', 500],
   NOETL_ERR_PLAYBOOK_YAML: ['The playbook is not valid YAML: %s', 400],
+  NOETL_ERR_PLAYBOOK_TOO_LARGE: [
+    'The playbook has %s; this server takes %s at most. Split it into playbooks that call each other, or raise NOETL_MAX_PLAYBOOK_BYTES or NOETL_MAX_PLAYBOOK_NODES.',
+    413,
+  ],
   NOETL_ERR_PLAYBOOK_INVALID: ['The playbook has faults:\n%s', 422],
   NOETL_ERR_PLAYBOOK_NOT_FOUND: ['No playbook is registered as %s.%s', 404],
   NOETL_ERR_EXECUTION_NOT_FOUND: ['There is no execution %s. List them with: noetlctl execution list', 404],

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
-import { parse as parseYaml } from 'yaml'
 import { makeError, type NoetlError } from '../errors.ts'
-import { compilePlaybook } from '../playbook/compile.ts'
-import { describe, describeDocument } from '../playbook/describe.ts'
-import { readDocument } from '../playbook/document.ts'
+import { compilePlaybook, readPlaybook } from '../playbook/compile.ts'
+import { describe } from '../playbook/describe.ts'
+import { type ReadDocument, tooLarge } from '../playbook/document.ts'
 import { nearest } from '../playbook/faults.ts'
-import { isObject, type Json } from '../schemas/json.ts'
+import type { Json } from '../schemas/json.ts'
+import type { PlaybookLimits } from '../schemas/playbook-limits.ts'
 import {
   addCatalogEntry,
   archiveEntries,
@@ -44,13 +44,14 @@ const MAX_VERSION = 2_147_483_647
 /** `/api/catalog/…` and `/api/v2/catalog/…`. */
 export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
   const pool = parts.pools.durable
+  const { limits } = parts.config.playbook
 
   app.post<{ Body: Static<typeof Register> }>(
     `${prefix}/catalog/register`,
     { schema: { body: Register, summary: 'Stores a playbook as the next version of its path' } },
     async (request) => {
       const { content, resource_type } = request.body
-      const { entry, warnings } = await register(parts, decodeContent(content), resource_type)
+      const { entry, warnings } = await register(parts, readContent(content, limits), resource_type)
       return {
         status: 'success',
         message: `${entry.kind} '${entry.path}' version '${entry.version}' registered`,
@@ -67,9 +68,9 @@ export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string
     `${prefix}/catalog/validate`,
     { schema: { body: Register, summary: 'Checks a playbook as register would, and stores nothing' } },
     async (request) => {
-      const content = decodeContent(request.body.content)
-      const { warnings } = compilePlaybook(content, await known(parts))
-      return { status: 'success', ...describeDocument(content), warnings }
+      const { document } = readContent(request.body.content, limits)
+      const { warnings } = compilePlaybook(document, await known(parts))
+      return { status: 'success', ...describe(document.root), warnings }
     },
   )
 
@@ -133,19 +134,19 @@ export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string
 /** What a playbook that comes in is checked by. */
 async function known(parts: Parts): Promise<Parameters<typeof compilePlaybook>[1]> {
   const [toolKinds, tools] = await Promise.all([parts.toolKinds(), parts.tools()])
-  return { toolKinds, tools }
+  return { toolKinds, tools, limits: parts.config.playbook.limits }
 }
 
 /** Compiles and stores. The text is kept as it was given; kinds other than Playbook are stored unseen. */
 async function register(
   parts: Parts,
-  content: string,
+  { text: content, document }: Content,
   resourceType: string | null | undefined,
 ): Promise<{
   entry: { path: string; version: number; catalog_id: string; kind: string }
   warnings: unknown
 }> {
-  const { root } = readDocument(content)
+  const { root } = document
   const about = describe(root)
   checkName('metadata.path', about.path, MAX_PATH)
   // The document's own word wins; a document that says nothing is what it was sent as.
@@ -154,7 +155,7 @@ async function register(
   let payload: Json = null
   let warnings: unknown = []
   if (kind.toLowerCase() === 'playbook') {
-    const compiled = compilePlaybook(content, { ...(await known(parts)), lenient: true })
+    const compiled = compilePlaybook(document, { ...(await known(parts)), lenient: true })
     payload = compiled.playbook.workload
     warnings = compiled.warnings
   }
@@ -231,20 +232,33 @@ function checkName(field: string, name: string, limit: number): void {
   })
 }
 
-/** Content is YAML, plain or in base64: base64 if it decodes strictly and the result is a mapping. */
-function decodeContent(content: string): string {
-  const compact = content.replace(/\s+/g, '')
+interface Content {
+  text: string
+  document: ReadDocument
+}
+
+/**
+ * Content is YAML, plain or in base64: base64 if it decodes strictly and the result is a mapping. What is too much
+ * even in base64 is refused before it is looked at.
+ */
+function readContent(content: string, limits: PlaybookLimits): Content {
+  const most = Math.ceil(limits.bytes / 3) * 4
+  const compact = content.length <= 2 * most ? content.replace(/\s+/g, '') : content
+  if (compact.length > most && content.length > limits.bytes) {
+    throw tooLarge(`${content.length} bytes or more`, limits.bytes)
+  }
   if (compact.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(compact)) {
     const bytes = Buffer.from(compact, 'base64')
     const text = bytes.toString('utf8')
-    try {
-      if (Buffer.from(text, 'utf8').equals(bytes) && isObject(parseYaml(text))) return text
-    } catch {
-      return bytes.includes(58) ? text : content
+    // Words without a blank between them are base64 too: only with a colon it can have been a mapping.
+    if (bytes.includes(COLON) && Buffer.from(text, 'utf8').equals(bytes)) {
+      return { text, document: readPlaybook(text, limits) }
     }
   }
-  return content
+  return { text: content, document: readPlaybook(content, limits) }
 }
+
+const COLON = 58
 
 function presentEntry(entry: CatalogEntry): object {
   return {

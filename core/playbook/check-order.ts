@@ -1,10 +1,18 @@
 import type { Playbook, Step } from '../schemas/playbook.ts'
 
-/** Steps that one leads to, in whatever way. */
-export function targetsOf({ next, onEnter, onCall, onExit }: Step): Set<string> {
-  const reactions = [...onEnter, ...onCall, ...onExit]
-  const beside = reactions.flatMap(({ calls, next }) => [...calls, ...(next ?? [])])
-  return new Set([...next.arcs, ...beside].map(({ step }) => step))
+/** Where one leads, in whatever way: once for each arc. */
+export function arcsOf({ next, onEnter, onCall, onExit }: Step): string[] {
+  const arcs = next.arcs.map(({ step }) => step)
+  for (const reactions of [onEnter, onCall, onExit]) {
+    for (const { calls, next } of reactions)
+      for (const { step } of [...calls, ...(next ?? [])]) arcs.push(step)
+  }
+  return arcs
+}
+
+/** Steps that one leads to. */
+export function targetsOf(step: Step): Set<string> {
+  return new Set(arcsOf(step))
 }
 
 /**
@@ -13,10 +21,19 @@ export function targetsOf({ next, onEnter, onCall, onExit }: Step): Set<string> 
  * no more than a few megabytes.
  */
 export function orderOf(playbook: Playbook): (before: string, after: string) => boolean {
-  const names = new Map(playbook.steps.map(({ name }, i) => [name, i]))
-  const targets = playbook.steps.map((step) =>
-    [...targetsOf(step)].flatMap((name) => (names.has(name) ? [names.get(name)!] : [])),
-  )
+  const arcs = new Map(playbook.steps.map((step) => [step.name, targetsOf(step)]))
+  const reaches = reachOf(arcs)
+  return (before, after) => after === playbook.finalStep || reaches(before, after)
+}
+
+/** Tells whether a way of one arc or more leads from one step to another. Arcs to what is no step are left out. */
+export function reachOf(arcs: ReadonlyMap<string, Iterable<string>>): (from: string, to: string) => boolean {
+  const names = new Map([...arcs.keys()].map((name, i) => [name, i]))
+  const targets = [...arcs.values()].map((steps) => {
+    const places: number[] = []
+    for (const step of steps) if (names.has(step)) places.push(names.get(step)!)
+    return places
+  })
   const { ringOf, rings } = ringsOf(targets)
   const words = Math.ceil(rings.length / 32)
   const reached: Uint32Array[] = []
@@ -24,25 +41,28 @@ export function orderOf(playbook: Playbook): (before: string, after: string) => 
   for (const [ring, steps] of rings.entries()) {
     const row = new Uint32Array(words)
     reached.push(row)
-    for (const target of steps.flatMap((step) => targets[step]!)) {
-      const other = ringOf[target]!
-      row[other >>> 5]! |= 1 << (other & 31)
-      if (other === ring) continue
-      const beyond = reached[other]!
-      for (let word = 0; word < words; word++) row[word]! |= beyond[word]!
+    for (const step of steps) {
+      for (const target of targets[step]!) {
+        const other = ringOf[target]!
+        // What is reached already has been joined with all beyond it.
+        if (((row[other >>> 5]! >>> (other & 31)) & 1) === 1) continue
+        row[other >>> 5]! |= 1 << (other & 31)
+        if (other === ring) continue
+        const beyond = reached[other]!
+        for (let word = 0; word < words; word++) row[word]! |= beyond[word]!
+      }
     }
   }
-  return (before, after) => {
-    if (after === playbook.finalStep) return true
-    const [from, to] = [names.get(before), names.get(after)]
-    if (from === undefined || to === undefined) return false
-    const ring = ringOf[to]!
-    return ((reached[ringOf[from]!]![ring >>> 5]! >>> (ring & 31)) & 1) === 1
+  return (from, to) => {
+    const [before, after] = [names.get(from), names.get(to)]
+    if (before === undefined || after === undefined) return false
+    const ring = ringOf[after]!
+    return ((reached[ringOf[before]!]![ring >>> 5]! >>> (ring & 31)) & 1) === 1
   }
 }
 
 /** Tarjan's components, without recursion: the deepest first. */
-function ringsOf(targets: number[][]): { ringOf: number[]; rings: number[][] } {
+export function ringsOf(targets: number[][]): { ringOf: number[]; rings: number[][] } {
   const order: number[] = new Array(targets.length).fill(-1)
   const low: number[] = []
   const ringOf: number[] = new Array(targets.length).fill(-1)

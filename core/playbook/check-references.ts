@@ -8,7 +8,7 @@ import { graphOf } from './graph.ts'
 export function checkReferences(playbook: Playbook, root: JsonObject, faults: Faults): void {
   const names = playbook.steps.map((step) => step.name)
   const known = new Set(names)
-  const places = stepPlaces(root)
+  const steps = stepPlaces(root)
   if (names.length === 0) return
   for (const [name, path] of [
     [playbook.entry, ['workflow']],
@@ -24,12 +24,14 @@ export function checkReferences(playbook: Playbook, root: JsonObject, faults: Fa
   }
   let astray = false
   for (const step of playbook.steps) {
-    const at = places.get(step.name) ?? []
+    const at = steps.get(step.name) ?? []
+    let places: ReturnType<typeof targetPlaces> | undefined
     for (const target of targetsOf(step)) {
       if (known.has(target)) continue
       astray = true
+      places ??= targetPlaces(root, at)
       faults.fault(
-        [...at, ...targetPath(root, at, target)],
+        [...at, ...(places.get(target) ?? ['next'])],
         `step "${step.name}" leads to "${target}", which is no step`,
         () => nearest(target, names)[0],
       )
@@ -41,7 +43,7 @@ export function checkReferences(playbook: Playbook, root: JsonObject, faults: Fa
   for (const name of names) {
     if (name === playbook.entry || name === playbook.finalStep || graph.reaches(playbook.entry, name))
       continue
-    faults.warn(places.get(name) ?? [], `no step leads to "${name}"; it never runs`)
+    faults.warn(steps.get(name) ?? [], `no step leads to "${name}"; it never runs`)
   }
 }
 
@@ -49,30 +51,30 @@ function stepPlaces(root: JsonObject): Map<string, (string | number)[]> {
   const workflow = Array.isArray(root.workflow) ? root.workflow : []
   const places = new Map<string, (string | number)[]>()
   for (const [i, step] of workflow.entries()) {
-    const name = isObject(step) ? String(step.step ?? step.name) : ''
+    const name = isObject(step) ? nameIn(step) : ''
     if (!places.has(name)) places.set(name, ['workflow', i])
   }
   return places
 }
 
-/** Where in a step a target is named. */
-function targetPath(root: JsonObject, at: (string | number)[], target: string): (string | number)[] {
-  const walk = (value: Json | undefined, path: (string | number)[]): (string | number)[] | undefined => {
-    if (value === target) return path
-    if (typeof value !== 'object' || value === null) return undefined
+function nameIn(step: JsonObject): string {
+  const name = step.step ?? step.name
+  return typeof name === 'object' ? '' : String(name)
+}
+
+/** Where in a step each target is named first. */
+function targetPlaces(root: JsonObject, at: (string | number)[]): Map<string, (string | number)[]> {
+  const places = new Map<string, (string | number)[]>()
+  const walk = (value: Json | undefined, path: (string | number)[]): void => {
+    if (typeof value === 'string' && !places.has(value)) places.set(value, path)
+    if (typeof value !== 'object' || value === null) return
     for (const [key, inner] of Object.entries(value)) {
       if (['when', 'set', 'args', 'collect', 'sink', 'result'].includes(key)) continue
-      const found = walk(inner, [...path, Array.isArray(value) ? Number(key) : key])
-      if (found !== undefined) return found
+      walk(inner, [...path, Array.isArray(value) ? Number(key) : key])
     }
-    return undefined
   }
-  const workflow = root.workflow as Json[]
-  const step = workflow[at[1] as number]
+  const step = (root.workflow as Json[])[at[1] as number]
   const parts = isObject(step) ? step : {}
-  for (const key of ['next', 'case', 'react']) {
-    const found = walk(parts[key], [key])
-    if (found !== undefined) return found
-  }
-  return ['next']
+  for (const key of ['next', 'case', 'react']) walk(parts[key], [key])
+  return places
 }

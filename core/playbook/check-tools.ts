@@ -4,6 +4,7 @@ import { inWords, misfitOf } from './check-schema.ts'
 import { type Placed, stepsOf, toolsOf, workbookTools } from './check-sites.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { TASK_KEYS } from './tasks.ts'
+import { wordOf } from './values.ts'
 
 /**
  * Holds the fields of each tool against the schema that the tool itself has for them: a field it does not know, a
@@ -13,13 +14,13 @@ export function checkTools(root: JsonObject, tools: readonly ToolDescription[], 
   const byKind = new Map(tools.map((tool) => [tool.kind, tool]))
   for (const step of stepsOf(root)) {
     for (const tool of toolsOf(step).flatMap(withProbe)) {
-      const description = byKind.get(String(tool.value.kind))
+      const description = byKind.get(wordOf(tool.value.kind))
       if (description === undefined || description.kind === 'workbook') continue
       checkTool(tool, { description, whose: `step "${step.name}"`, faults, complete: true })
     }
   }
   for (const tool of workbookTools(root)) {
-    const description = byKind.get(String(tool.value.kind ?? tool.value.type))
+    const description = byKind.get(wordOf(tool.value.kind ?? tool.value.type))
     // What an entry of the workbook leaves out, the step that uses it may say.
     if (description !== undefined)
       checkTool(tool, { description, whose: 'workbook', faults, complete: false })

@@ -1,21 +1,22 @@
 import { makeError } from '../errors.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Playbook, Step } from '../schemas/playbook.ts'
+import { PLAYBOOK_LIMITS, type PlaybookLimits } from '../schemas/playbook-limits.ts'
 import type { ToolDescription } from '../schemas/tool-description.ts'
 import { checkPlaybook } from './check.ts'
+import { arcsOf } from './check-order.ts'
 import { checkReferences } from './check-references.ts'
 import { descriptionOf, PATH_MISSING } from './describe.ts'
-import { readDocument } from './document.ts'
+import { type ReadDocument, readDocument, tooLarge } from './document.ts'
 import { type Fault, type Faults, makeFaults, showFault } from './faults.ts'
 import { readKeychain } from './keychain.ts'
 import { isRouter } from './router.ts'
 import { knownNames } from './seed-names.ts'
 import { readStep } from './steps.ts'
 import type { TasksAbout } from './tasks.ts'
-import { mapping, text } from './values.ts'
+import { mapping, text, wordOf } from './values.ts'
 import { readWorkbook } from './workbook.ts'
 
-const MAX_STEPS = 10_000
 const ON_ERROR = ['fail', 'continue', 'park'] as const
 
 /**
@@ -25,8 +26,10 @@ const ON_ERROR = ['fail', 'continue', 'park'] as const
  * `details.faults`, and the warnings beside them.
  */
 export function compilePlaybook(
-  source: string,
+  source: string | ReadDocument,
   options: {
+    /** What it may be at most; absent: the defaults for a registration, nothing for what was registered. */
+    limits?: PlaybookLimits
     toolKinds?: readonly string[]
     tools?: readonly ToolDescription[]
     /**
@@ -36,21 +39,25 @@ export function compilePlaybook(
     lenient?: boolean
   } = {},
 ): { playbook: Playbook; warnings: Fault[] } {
-  const document = readDocument(source)
+  const { toolKinds } = options
+  const limits = options.limits ?? (toolKinds === undefined ? undefined : PLAYBOOK_LIMITS)
+  const document = typeof source === 'string' ? readPlaybook(source, limits) : source
   const { root, placeOf } = document
   const faults = makeFaults(document)
   const { path = '', name, kind } = descriptionOf(root)
   if (path === '') faults.fault(['metadata', 'path'], PATH_MISSING)
   if (kind.toLowerCase() !== 'playbook') faults.fault(['kind'], `kind is "${kind}"; Playbook was expected`)
-  if (root.apiVersion !== undefined && !/^noetl\.io\/v[12]$/.test(String(root.apiVersion))) {
+  if (root.apiVersion !== undefined && !/^noetl\.io\/v[12]$/.test(wordOf(root.apiVersion))) {
     faults.fault(['apiVersion'], `apiVersion is ${JSON.stringify(root.apiVersion)}; noetl.io/v2 was expected`)
   }
   const workload = mapping(root.workload, ['workload'], faults)
   const dialect = dialectOf(root)
   const workbook = readWorkbook(root.workbook, faults)
-  const { toolKinds } = options
   const known = knownNames(root)
-  const steps = readSteps(root.workflow, { dialect, faults, toolKinds, workbook, known, placeOf })
+  const steps = readSteps(root.workflow, {
+    ...{ dialect, faults, toolKinds, workbook, known, placeOf },
+    maxSteps: limits?.steps ?? Number.POSITIVE_INFINITY,
+  })
   const spec = executorSpec(root, faults)
   const entry = text(spec.entry_step, ['executor', 'spec', 'entry_step'], faults) ?? 'start'
   const finalStep = text(spec.final_step, ['executor', 'spec', 'final_step'], faults)
@@ -68,10 +75,16 @@ export function compilePlaybook(
     onError: ON_ERROR.find((known) => known === spec.on_error) ?? 'fail',
     keychain: readKeychain(root.keychain, faults),
   }
-  checkReferences(playbook, root, faults)
-  if (toolKinds !== undefined) {
-    const told = options.lenient ? { ...faults, fault: faults.warn } : faults
-    checkPlaybook(playbook, root, { tools: options.tools ?? [], faults: told })
+  const arcs = playbook.steps.reduce((count, step) => count + arcsOf(step).length, 0)
+  if (limits !== undefined && arcs > limits.arcs) {
+    // What leads where is not looked at then: that is the dear part.
+    faults.fault(['workflow'], `there are ${arcs} arcs between steps; ${limits.arcs} at most were expected`)
+  } else {
+    checkReferences(playbook, root, faults)
+    if (toolKinds !== undefined) {
+      const told = options.lenient ? { ...faults, fault: faults.warn } : faults
+      checkPlaybook(playbook, root, { tools: options.tools ?? [], faults: told })
+    }
   }
   faults.settle()
   if (faults.faults.length > 0) {
@@ -84,6 +97,15 @@ export function compilePlaybook(
   return { playbook, warnings: faults.warnings }
 }
 
+/** Reads the text, if it is not too much of one. */
+export function readPlaybook(text: string, limits: PlaybookLimits | undefined): ReadDocument {
+  if (limits === undefined) return readDocument(text, { maxNodes: Number.POSITIVE_INFINITY })
+  // A character takes a byte at least: what is much too long is not looked at.
+  const bytes = text.length > limits.bytes ? text.length : Buffer.byteLength(text)
+  if (bytes > limits.bytes) throw tooLarge(`${bytes} bytes or more`, limits.bytes)
+  return readDocument(text, { maxNodes: limits.nodes })
+}
+
 /** What `dialect` says; else the first dialect, if any step uses what only that one has. */
 function dialectOf({ dialect, workflow }: JsonObject): Playbook['dialect'] {
   if (dialect === 'seed' || dialect === 'current') return dialect
@@ -94,15 +116,18 @@ function dialectOf({ dialect, workflow }: JsonObject): Playbook['dialect'] {
 
 function readSteps(
   workflow: Json | undefined,
-  about: Omit<TasksAbout, 'step'> & { placeOf: (path: (string | number)[]) => { line: number } },
+  about: Omit<TasksAbout, 'step'> & {
+    placeOf: (path: (string | number)[]) => { line: number }
+    maxSteps: number
+  },
 ): Step[] {
-  const { dialect, faults, placeOf } = about
+  const { dialect, faults, placeOf, maxSteps } = about
   if (!Array.isArray(workflow) || workflow.length === 0) {
     faults.fault(['workflow'], 'workflow must be a list with at least one step')
     return []
   }
-  if (workflow.length > MAX_STEPS) {
-    faults.fault(['workflow'], `there are ${workflow.length} steps; at most ${MAX_STEPS} were expected`)
+  if (workflow.length > maxSteps) {
+    faults.fault(['workflow'], `there are ${workflow.length} steps; ${maxSteps} at most were expected`)
     return []
   }
   const steps = new Map<string, Step>()

@@ -1,23 +1,36 @@
-import { isMap, isScalar, type Node, parseDocument } from 'yaml'
-import { isNoetlError, makeError } from '../errors.ts'
-import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { isScalar, type Node } from 'yaml'
+import { isNoetlError, makeError, type NoetlError } from '../errors.ts'
+import { isObject, type JsonObject } from '../schemas/json.ts'
+import { PLAYBOOK_LIMITS } from '../schemas/playbook-limits.ts'
 import { quotesHint } from './check-quotes.ts'
 import type { Path, Places } from './faults.ts'
 import { offsetInSource } from './scalar-place.ts'
+import { MAX_DEPTH, parseText, Refused } from './yaml-text.ts'
+import { valuesOf, type YamlValues } from './yaml-values.ts'
 
 /** A YAML document as plain values, which remembers where each of them stands. */
 export interface ReadDocument extends Places {
   root: JsonObject
+  /** How many nodes were looked at to make it. */
+  visited: number
 }
 
-/** Aliases (`*name`) that a document may use: what they stand for is not copied, but walked. */
-const MAX_ALIASES = 1000
-const MAX_DEPTH = 200
+/** NOETL_ERR_PLAYBOOK_TOO_LARGE: what was seen, and how much is taken. */
+export function tooLarge(seen: string, limit: number, place = { line: 1, column: 1 }): NoetlError {
+  const message = `it has ${seen}; ${limit} at most are taken`
+  return makeError('NOETL_ERR_PLAYBOOK_TOO_LARGE', [seen, limit], {
+    details: { seen, limit, faults: [{ message, ...place, path: '' }] },
+  })
+}
+
 /** Faults of the text that are told: after the first the others are often its echoes. */
 const MAX_ERRORS = 10
 
-/** Reads YAML text; throws NOETL_ERR_PLAYBOOK_YAML with line and column. */
-export function readDocument(text: string): ReadDocument {
+/**
+ * Reads YAML text; throws NOETL_ERR_PLAYBOOK_YAML with line and column. The work is in proportion to the text, and
+ * what goes beyond `maxNodes` keys and values is refused on the way.
+ */
+export function readDocument(text: string, { maxNodes = PLAYBOOK_LIMITS.nodes } = {}): ReadDocument {
   const at = placesIn(text)
   const refuse = (errors: { line: number; column: number; message: string }[]) => {
     const first = errors[0]!
@@ -29,47 +42,73 @@ export function readDocument(text: string): ReadDocument {
       },
     )
   }
-  const refuseAll = (message: string) => refuse([{ line: 1, column: 1, message }])
   const nul = text.indexOf('\0')
   if (nul >= 0) {
     throw refuse([{ ...at(nul), message: 'there is a NUL character, which text cannot hold' }])
   }
-  let document: ReturnType<typeof parseDocument>
-  let root: unknown
+  let contents: Node | null
+  let values: YamlValues
   try {
-    document = parseDocument(text, { intAsBigInt: true, merge: true, prettyErrors: false, logLevel: 'error' })
+    const { document, second } = parseText(text, maxNodes)
     const errors = document.errors.slice(0, MAX_ERRORS).map((error) => {
       const place = at(error.pos[0])
-      const several = error.code === 'MULTIPLE_DOCS'
-      const message = several ? 'a second document begins here; a file holds one playbook' : error.message
-      return { ...place, message: `${message}${quotesHint(text.split('\n', place.line).at(-1))}` }
+      return { ...place, message: `${error.message}${quotesHint(text.split('\n', place.line).at(-1))}` }
     })
+    if (second !== undefined) {
+      errors.push({ ...at(second), message: 'a second document begins here; a file holds one playbook' })
+    }
     if (errors.length > 0) throw refuse(errors)
-    root = plain(document.toJS({ maxAliasCount: MAX_ALIASES }))
+    contents = document.contents
+    values = valuesOf(contents, text, maxNodes)
+    const { twice } = values
+    if (twice.length > 0) {
+      throw refuse(
+        twice.map((key) => ({
+          ...at(key.at),
+          message: `Map keys must be unique; "${shown(key.key)}" is repeated`,
+        })),
+      )
+    }
   } catch (error) {
     if (isNoetlError(error)) throw error
-    // The reader throws plain errors for aliases without an anchor, too many of them, and merges of no mapping.
-    const deep = error instanceof RangeError
-    throw refuseAll(
-      deep ? `it is nested more than ${MAX_DEPTH} levels deep, or without an end` : (error as Error).message,
-    )
+    if (error instanceof Refused && error.tooMuch) throw tooLarge(error.message, maxNodes, at(error.at))
+    if (error instanceof Refused) throw refuse([{ ...at(error.at), message: error.message }])
+    // The reader goes down a stack of its own for some forms, which ends before our limit.
+    if (!(error instanceof RangeError)) throw error
+    throw refuse([{ line: 1, column: 1, message: `it is nested more than ${MAX_DEPTH} levels deep` }])
   }
-  if (!isObject(root)) throw refuseAll('a mapping (key: value) was expected at the top')
-  const placeOf = (path: Path) => {
-    for (let length = path.length; length >= 0; length--) {
-      const node = nodeAt(document.contents, path.slice(0, length))
-      if (node?.range) return at(node.range[0])
+  const { root, visited, member } = values
+  if (!isObject(root))
+    throw refuse([{ line: 1, column: 1, message: 'a mapping (key: value) was expected at the top' }])
+  /** The nodes on the way to a path, as far as there are any. */
+  const wayTo = (path: Path) => {
+    const way: { key: Node | null; value: Node | null }[] = [{ key: contents, value: contents }]
+    for (const part of path) {
+      const { value } = way.at(-1)!
+      const found = value === null ? undefined : member(value, part)
+      if (found === undefined) break
+      way.push(found)
     }
-    return { line: 1, column: 1 }
+    return way
+  }
+  const placeOf = (path: Path) => {
+    const placed = wayTo(path).findLast(({ key }) => key?.range)
+    return at(placed?.key?.range?.[0] ?? 0)
   }
   return {
     root,
+    visited,
     placeOf,
     placeIn(path, offset) {
-      const node = document.getIn(path, true)
+      const way = wayTo(path)
+      const node = way.length === path.length + 1 ? way.at(-1)!.value : null
       return isScalar(node) && node.range ? at(offsetInSource(text, node, offset)) : placeOf(path)
     },
   }
+}
+
+function shown(key: string): string {
+  return key.length > 60 ? `${key.slice(0, 60)}…` : key
 }
 
 /** Gives line and column, from 1, of an offset. The reader's own count misses lines of texts that it cannot read. */
@@ -85,53 +124,4 @@ function placesIn(text: string): (offset: number) => { line: number; column: num
     }
     return { line: low + 1, column: offset - starts[low]! + 1 }
   }
-}
-
-/** The key's own node for a member of a mapping: that is where a reader looks. */
-function nodeAt(contents: Node | null, path: Path): Node | undefined {
-  if (contents === null) return undefined
-  if (path.length === 0) return contents
-  const parent = 'getIn' in contents ? parentOf(contents, path) : undefined
-  const last = path[path.length - 1]!
-  if (parent === undefined) return undefined
-  if (isMap(parent)) {
-    const pair = parent.items.find(
-      ({ key }) => String((key as { value?: unknown }).value ?? key) === String(last),
-    )
-    return pair === undefined ? undefined : (pair.key as Node)
-  }
-  return 'get' in parent
-    ? ((parent as { get(key: unknown, keep: true): unknown }).get(last, true) as Node)
-    : undefined
-}
-
-function parentOf(contents: Node, path: Path): Node | undefined {
-  if (path.length === 1) return contents
-  const found = (contents as unknown as { getIn(path: Path, keep: true): unknown }).getIn(
-    path.slice(0, -1),
-    true,
-  )
-  return typeof found === 'object' && found !== null ? (found as Node) : undefined
-}
-
-/** YAML values as JSON: integers that a number cannot hold exactly become text, so that ids survive. */
-function plain(value: unknown, depth = 0): Json {
-  if (depth > MAX_DEPTH) throw new RangeError('too deep')
-  if (typeof value === 'bigint') {
-    const number = Number(value)
-    return Number.isSafeInteger(number) ? number : String(value)
-  }
-  if (Array.isArray(value)) return value.map((item) => plain(item, depth + 1))
-  if (value instanceof Date) return value.toISOString()
-  if (typeof value === 'number') return Number.isFinite(value) ? value : null
-  if (typeof value === 'object' && value !== null) {
-    if (value instanceof Map) return plain(Object.fromEntries(value), depth)
-    const object: JsonObject = {}
-    for (const [key, inner] of Object.entries(value)) {
-      if (key === '__proto__') continue
-      object[key] = plain(inner, depth + 1)
-    }
-    return object
-  }
-  return (value ?? null) as Json
 }

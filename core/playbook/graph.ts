@@ -1,4 +1,5 @@
 import type { Playbook } from '../schemas/playbook.ts'
+import { reachOf, targetsOf } from './check-order.ts'
 
 /** Which step can lead to which. */
 export interface Graph {
@@ -13,58 +14,52 @@ export interface Graph {
 export function graphOf(playbook: Playbook): Graph {
   const after = new Map<string, Set<string>>()
   const before = new Map<string, string[]>()
-  for (const { name, next, onEnter, onCall, onExit } of playbook.steps) {
-    const reactions = [...onEnter, ...onCall, ...onExit].flatMap(({ calls, next }) => [
-      ...calls,
-      ...(next ?? []),
-    ])
-    const targets = new Set([...next.arcs, ...reactions].map((target) => target.step))
-    after.set(name, targets)
-    for (const target of targets) before.set(target, [...(before.get(target) ?? []), name])
+  for (const step of playbook.steps) {
+    const targets = targetsOf(step)
+    after.set(step.name, targets)
+    for (const target of targets) {
+      const others = before.get(target)
+      if (others === undefined) before.set(target, [step.name])
+      else others.push(step.name)
+    }
   }
-  const reachableFrom = closureOf(after)
-  const onwardFrom = closureOf(onwardArcs(after, [playbook.entry, ...after.keys()]))
+  const reaches = once(() => reachOf(after))
+  const leadsOn = once(() => reachOf(onwardArcs(after, [playbook.entry, ...after.keys()])))
   return {
     predecessors: (step) => before.get(step) ?? [],
-    reaches: (from, to) => reachableFrom(from).has(to),
-    leadsOn: (from, to) => onwardFrom(from).has(to),
+    reaches: (from, to) => reaches()(from, to),
+    leadsOn: (from, to) => leadsOn()(from, to),
+  }
+}
+
+/** Most playbooks have no joins, and never ask. */
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
   }
 }
 
 type Arcs = ReadonlyMap<string, ReadonlySet<string>>
 
-function closureOf(arcs: Arcs): (step: string) => ReadonlySet<string> {
-  const closures = new Map<string, Set<string>>()
-  return (step) => {
-    const known = closures.get(step)
-    if (known !== undefined) return known
-    const found = new Set<string>()
-    const open = [...(arcs.get(step) ?? [])]
-    for (let name = open.pop(); name !== undefined; name = open.pop()) {
-      if (found.has(name)) continue
-      found.add(name)
-      open.push(...(arcs.get(name) ?? []))
-    }
-    closures.set(step, found)
-    return found
-  }
-}
+const NONE: ReadonlySet<string> = new Set()
 
 /** The arcs without those that close a cycle, on a walk along them from the roots. */
 function onwardArcs(arcs: Arcs, roots: string[]): Arcs {
   const onward = new Map<string, Set<string>>()
   const way = new Set<string>()
-  const open: { step: string; left: string[] }[] = []
+  const open: { step: string; left: Iterator<string> }[] = []
   const enter = (step: string) => {
     onward.set(step, new Set())
     way.add(step)
-    open.push({ step, left: [...(arcs.get(step) ?? [])] })
+    open.push({ step, left: (arcs.get(step) ?? NONE).values() })
   }
   for (const root of roots) {
     if (!onward.has(root)) enter(root)
     for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
-      const target = top.left.shift()
-      if (target === undefined) {
+      const { value: target, done } = top.left.next()
+      if (done) {
         way.delete(top.step)
         open.pop()
       } else if (!way.has(target)) {

@@ -1,7 +1,7 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Cursor, Loop } from '../schemas/playbook.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
-import { mapping, text } from './values.ts'
+import { mapping, numberOf, text, wordOf } from './values.ts'
 
 const DEFAULT_IN_FLIGHT = 8
 const MAX_IN_FLIGHT = 10_000
@@ -25,11 +25,11 @@ export function readLoop(value: Json | undefined, path: Path, faults: Faults): L
     faults.fault(
       [...path, 'mode'],
       `mode is ${JSON.stringify(mode)}; sequential or parallel was expected`,
-      nearest(String(mode), ['sequential', 'parallel'])[0],
+      nearest(wordOf(mode), ['sequential', 'parallel'])[0],
     )
   }
   const inFlight = spec.max_in_flight ?? (cursor === undefined ? DEFAULT_IN_FLIGHT : 1)
-  const maxInFlight = Number(inFlight)
+  const maxInFlight = numberOf(inFlight)
   if (!Number.isInteger(maxInFlight) || maxInFlight < 1) {
     faults.fault(
       [...path, 'max_in_flight'],
@@ -70,7 +70,7 @@ function readCursor(spec: JsonObject, path: Path, faults: Faults): Cursor | unde
     return otherwise
   }
   return {
-    kind: String(kind),
+    kind: wordOf(kind),
     config: { ...config, command: claim ?? '' },
     maxRows: Math.ceil(number('max_rows', DEFAULT_FRAME_ROWS, MAX_FRAME_ROWS)),
     rowConcurrency: Math.ceil(number('row_concurrency', 1, MAX_ROW_CONCURRENCY)),

@@ -1,7 +1,7 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Arc, Router } from '../schemas/playbook.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
-import { mapping, text, warnUnknownKeys } from './values.ts'
+import { mapping, text, warnUnknownKeys, wordOf } from './values.ts'
 
 const ROUTER_KEYS = ['spec', 'mode', 'arcs', 'desc']
 const ARC_KEYS = ['step', 'when', 'cond', 'set', 'args', 'input', 'then', 'desc', 'name', 'spec']
@@ -41,7 +41,7 @@ export function readNext(next: Json | undefined, path: Path, faults: Faults): Ro
     faults.fault(
       [...path, 'spec', 'mode'],
       `mode is ${JSON.stringify(mode)}; exclusive or inclusive was expected`,
-      nearest(String(mode), ['exclusive', 'inclusive'])[0],
+      nearest(wordOf(mode), ['exclusive', 'inclusive'])[0],
     )
   }
   const arcs = next.arcs ?? []

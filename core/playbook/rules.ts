@@ -1,7 +1,7 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { AdmitRule, Rule } from '../schemas/playbook.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
-import { mapping } from './values.ts'
+import { mapping, wordOf } from './values.ts'
 
 export const ACTIONS = ['continue', 'retry', 'fail', 'break', 'jump'] as const
 export const BACKOFFS = ['none', 'fixed', 'linear', 'exponential'] as const
@@ -25,8 +25,8 @@ function readRule(when: Json | undefined, then: JsonObject, path: Path, faults: 
   if (word === undefined) {
     faults.fault(
       [...path, 'do'],
-      `"do: ${String(action)}" is unknown; ${ACTIONS.join(', ')} were expected`,
-      nearest(String(action), ACTIONS)[0],
+      `"do: ${wordOf(action)}" is unknown; ${ACTIONS.join(', ')} were expected`,
+      nearest(wordOf(action), ACTIONS)[0],
     )
     return undefined
   }
@@ -38,8 +38,8 @@ function readRule(when: Json | undefined, then: JsonObject, path: Path, faults: 
   if (pace === undefined) {
     faults.fault(
       [...path, 'backoff'],
-      `"backoff: ${String(backoff)}" is unknown; ${BACKOFFS.join(', ')} were expected`,
-      nearest(String(backoff), BACKOFFS)[0],
+      `"backoff: ${wordOf(backoff)}" is unknown; ${BACKOFFS.join(', ')} were expected`,
+      nearest(wordOf(backoff), BACKOFFS)[0],
     )
     return undefined
   }

@@ -3,7 +3,7 @@ import type { Collect, Target } from '../schemas/playbook.ts'
 import { lay } from '../schemas/put.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { bareName, readFrom } from './seed-names.ts'
-import { mapping, text } from './values.ts'
+import { mapping, text, wordOf } from './values.ts'
 
 /** When a clause of `case` is looked at: before the tool, after it, as the step is left, at the end of its loop. */
 export type Moment = 'enter' | 'call' | 'exit' | 'done'
@@ -197,7 +197,7 @@ function readCollect(value: Json | undefined, path: Path, about: About): Collect
       faults.fault(
         [...at, 'mode'],
         `mode is ${JSON.stringify(mode)}; append or extend was expected`,
-        nearest(String(mode), ['append', 'extend'])[0],
+        nearest(wordOf(mode), ['append', 'extend'])[0],
       )
     }
     return [

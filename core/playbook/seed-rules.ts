@@ -4,6 +4,7 @@ import { allOf, atEvent, soleExpression } from './conditions.ts'
 import type { Faults } from './faults.ts'
 import { readRules } from './rules.ts'
 import type { Clause } from './seed-case.ts'
+import { numberOf } from './values.ts'
 
 /*
  * `retry`, `fail` and `result` must act before the call is told, hence on the worker: they are rules of the step's
@@ -68,8 +69,8 @@ export function ruledClauses(clauses: Clause[]): Ruled[] {
 /** It does something once the call is told: all but rules and sinks. What comes with a rule is set by the rule. */
 export function actsAfter({ collect, calls, next, set, setLate, retry, fail, result }: Clause): boolean {
   const ruled = retry !== undefined || fail !== undefined || result !== undefined
-  return collect.length > 0 || calls.length > 0 || next !== null || (!ruled && Object.keys(set).length > 0)
   if (Object.keys(setLate).length > 0) return true
+  return collect.length > 0 || calls.length > 0 || next !== null || (!ruled && Object.keys(set).length > 0)
 }
 
 function looksAtError(when: Json | undefined): boolean {
@@ -186,7 +187,7 @@ function retryRule(clause: Clause, when: Json | undefined, reset: JsonObject, fa
 }
 
 function numberIn(value: Json): string {
-  if (typeof value !== 'string') return String(Number(value) || 3)
+  if (typeof value !== 'string') return String(numberOf(value) || 3)
   return `((${soleExpression(value) ?? JSON.stringify(value)}) | int(3))`
 }
 

@@ -5,7 +5,7 @@ import { allOf, renameInCondition, renameInTemplate, soleExpression } from './co
 import { type Faults, nearest, type Path } from './faults.ts'
 import { readFrom } from './seed-names.ts'
 import { duckdbWrite, postgresWrite, type Write } from './seed-sql.ts'
-import { text } from './values.ts'
+import { text, wordOf } from './values.ts'
 
 export interface SinkAbout {
   step: string
@@ -144,7 +144,7 @@ const ROWS = '_rows'
 
 function kindOf(sink: JsonObject, own: JsonObject): string {
   const named = own.kind ?? own.type ?? (typeof sink.tool === 'string' ? sink.tool : undefined)
-  const kind = String(named ?? sink.backend ?? sink.kind ?? sink.type ?? 'postgres')
+  const kind = wordOf(named ?? sink.backend ?? sink.kind ?? sink.type ?? 'postgres')
   return kind === 'pg' || kind === 'postgresql' ? 'postgres' : kind
 }
 
@@ -167,12 +167,12 @@ function readWrite(
 ): (Write & { data: Json; some: Json | undefined }) | undefined {
   const { faults, step, names } = about
   const table = text(fields.table, [...path, 'table'], faults)
-  const mode = MODES.get(String(fields.mode ?? 'append').toLowerCase())
+  const mode = MODES.get(wordOf(fields.mode ?? 'append').toLowerCase())
   if (mode === undefined) {
     faults.fault(
       [...path, 'mode'],
       `mode is ${JSON.stringify(fields.mode)}; insert, append, upsert or replace was expected`,
-      nearest(String(fields.mode), MODES.keys())[0],
+      nearest(wordOf(fields.mode), MODES.keys())[0],
     )
   }
   const key = keysOf(fields.key ?? fields.keys)
@@ -212,6 +212,6 @@ function rowsOf(data: Json): { data: Json; some: Json | undefined } {
 
 function keysOf(value: Json | undefined): string[] {
   if (value === undefined || value === null) return []
-  const list = Array.isArray(value) ? value : String(value).split(',')
-  return list.map((name) => String(name).trim()).filter((name) => name !== '')
+  const list = Array.isArray(value) ? value : wordOf(value).split(',')
+  return list.map((name) => wordOf(name).trim()).filter((name) => name !== '')
 }

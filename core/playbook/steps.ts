@@ -31,6 +31,8 @@ export const STEP_KEYS: readonly string[] = [
   'ahead',
   'aside',
 ]
+/** Characters of a step's name, which stands in events, addresses and messages. */
+const MAX_NAME = 255
 /** Actions of a case that mean nothing outside of one. */
 const ACTIONS = ['call', 'collect', 'fail', 'retry']
 
@@ -49,6 +51,11 @@ export function readStep(
   if (name === undefined) {
     faults.fault(path, 'a step needs a name: "step: <name>"')
     return []
+  }
+  // What was registered before there was a limit is read all the same.
+  if (name.length > MAX_NAME && about.toolKinds !== undefined) {
+    const message = `the name of a step has ${name.length} characters; ${MAX_NAME} at most were expected`
+    faults.fault([...path, 'step' in written ? 'step' : 'name'], message)
   }
   for (const key of ACTIONS) {
     if (!(key in written)) continue

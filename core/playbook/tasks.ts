@@ -5,7 +5,7 @@ import { type Faults, nearest, type Path } from './faults.ts'
 import { readRetryBlock, readRules } from './rules.ts'
 import { readSink } from './seed-sink.ts'
 import { nameOf } from './seed-tasks.ts'
-import { mapping, text } from './values.ts'
+import { mapping, text, wordOf } from './values.ts'
 import { fromWorkbook, type Workbook } from './workbook.ts'
 
 /** Keys of a tool that say something of the task and are not the tool's own. */
@@ -188,7 +188,7 @@ function readEffect(value: Json | undefined, path: Path, faults: Faults): Effect
     faults.fault(
       path,
       `effect is ${JSON.stringify(value)}; ${EFFECTS.join(', ')} were expected`,
-      nearest(String(value), EFFECTS)[0],
+      nearest(wordOf(value), EFFECTS)[0],
     )
   }
   return effect

@@ -18,6 +18,16 @@ export function text(value: Json | undefined, path: Path, faults: Faults): strin
   return undefined
 }
 
+/** A value as it is shown or looked up: text as it is, lists and mappings as JSON, for theirs could be any. */
+export function wordOf(value: Json | undefined): string {
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
+}
+
+/** A number, or text that is one; NaN for everything else. */
+export function numberOf(value: Json | undefined): number {
+  return typeof value === 'number' || typeof value === 'string' ? Number(value) : Number.NaN
+}
+
 /** Says which keys are not known; they are ignored, for playbooks carry notes of their own. */
 export function warnUnknownKeys(
   object: JsonObject,
@@ -30,7 +40,7 @@ export function warnUnknownKeys(
     about.faults.warn(
       [...path, key],
       `"${key}" is not known here and is ignored`,
-      about.nearest(key, known)[0],
+      () => about.nearest(key, known)[0],
     )
   }
 }

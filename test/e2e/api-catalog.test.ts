@@ -238,3 +238,39 @@ t.test(
     })
   },
 )
+
+t.test('catalog: a playbook that is too much is refused with what was seen and the limit', async (t) => {
+  const big = JSON.stringify({ metadata: { path: 'big' }, workload: { list: new Array(2_000_000).fill(1) } })
+  const many = `metadata: {path: many}\nworkload: {list: [${'1,'.repeat(150_000)}]}\nworkflow: [{step: start}]`
+  for (const path of ['/api/catalog/register', '/api/v2/catalog/validate']) {
+    t.match(await post(path, { content: big }), {
+      status: 413,
+      body: { code: 'NOETL_ERR_PLAYBOOK_TOO_LARGE', details: { seen: /\d+ bytes/, limit: 1_048_576 } },
+    })
+    t.match(await post(path, { content: Buffer.from(big).toString('base64') }), { status: 413 }, 'in base64')
+    t.match(await post(path, { content: many }), {
+      status: 413,
+      body: { code: 'NOETL_ERR_PLAYBOOK_TOO_LARGE', details: { limit: 100_000 } },
+    })
+  }
+  const fits = `${playbook('fits')}\n${'#'.repeat(1_000_000)}`
+  t.match(await post('/api/catalog/register', { content: Buffer.from(fits).toString('base64') }), {
+    status: 200,
+  })
+})
+
+t.test('catalog: names and kinds of odd types are faults, not failures', async (t) => {
+  for (const odd of [
+    'kind: {toString: 1}',
+    'apiVersion: {toString: 1}',
+    'workflow: [{step: {toString: 1}}]',
+  ]) {
+    const { status } = await post('/api/catalog/register', { content: `metadata: {path: odd}\n${odd}` })
+    t.equal(status, 422, odd)
+  }
+  const tool = 'metadata: {path: odd}\nworkflow: [{step: start, tool: {kind: {toString: 1}, url: 1}}]'
+  t.match(await post('/api/catalog/register', { content: tool }), {
+    status: 422,
+    body: { code: 'NOETL_ERR_PLAYBOOK_INVALID' },
+  })
+})
