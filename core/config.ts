@@ -33,14 +33,16 @@ export interface Config {
   pluginOptions: Readonly<Record<string, JsonObject | false>>
   /** Whether clients may have SQL run by the server, with a stored credential. */
   sqlApi: boolean
+  /** Variables of the environment that templates of workloads may read, by name; those not set are left out. */
+  templateEnv: Readonly<Record<string, string>>
   /** Connections to Postgres of one server. */
   databaseConnections: number
   /** Bytes of a request's body. */
   maxBodyBytes: number
-  /** Seconds a lease lasts unless renewed. */
-  leaseSeconds: number
   /** What a playbook may be at most that is registered or validated. */
   playbook: { limits: Readonly<PlaybookLimits> }
+  /** Seconds a lease lasts unless renewed. */
+  leaseSeconds: number
   /** Seconds after which a command that no one claimed is announced again. */
   reannounceSeconds: number
   /** Seconds a process waits for Postgres and NATS at its start. */
@@ -128,6 +130,12 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     plugins: list('NOETL_PLUGINS', []),
     pluginOptions: readPluginOptions(),
     sqlApi: oneOf('NOETL_SQL_API', ['off', 'on'], 'off') === 'on',
+    templateEnv: Object.fromEntries(
+      list('NOETL_TEMPLATE_ENV', []).flatMap((name) => {
+        const value = env[name]
+        return value === undefined ? [] : [[name, value]]
+      }),
+    ),
     databaseConnections: number('NOETL_DATABASE_CONNECTIONS', 16, 4, 500),
     maxBodyBytes: number('NOETL_MAX_BODY_BYTES', 64 * 1024 * 1024, 1024, 1024 * 1024 * 1024),
     leaseSeconds: number('NOETL_LEASE_SECONDS', 15, 1, 3600),

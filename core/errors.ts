@@ -98,6 +98,10 @@ export const ERRORS = {
   ],
   NOETL_ERR_TEMPLATE_PARSE: ['The template does not parse: %s', 422],
   NOETL_ERR_TEMPLATE_RENDER: ['The template cannot be evaluated: %s', 422],
+  NOETL_ERR_TEMPLATE_ENV: [
+    'The workload asks for %s of the environment, which this server does not give: set it and name it in NOETL_TEMPLATE_ENV there, or send "%s" with the execution.',
+    422,
+  ],
   NOETL_ERR_TOOL_UNKNOWN: ['No plugin brings the tool kind "%s"; there are: %s', 422],
   NOETL_ERR_TOOL_INPUT: ['The input of tool %s does not fit: %s', 422],
   NOETL_ERR_TOOL_OUTPUT: ['The result of tool %s does not fit its own schema: %s', 500],

@@ -167,7 +167,7 @@ async function makeParts(
     onChildren: (parent, begun) => children.begin(parent, begun),
     onEnded: (executionId, parentId) => children.ended(executionId, parentId),
   })
-  const children = makeChildren({ store, plans, engine, log })
+  const children = makeChildren({ store, plans, engine, log, templateEnv: config.templateEnv })
   const claims = makeClaims({
     store,
     plans,

@@ -28,8 +28,15 @@ export interface Children {
 /** Executions that wait for each other in a row, at most. */
 const MAX_DEPTH = 50
 
-export function makeChildren(parts: { store: Store; plans: Plans; engine: Engine; log: Logger }): Children {
-  const { store, plans, engine, log } = parts
+export function makeChildren(parts: {
+  store: Store
+  plans: Plans
+  engine: Engine
+  log: Logger
+  /** What templates of workloads may read of the environment. */
+  templateEnv?: Readonly<Record<string, string>>
+}): Children {
+  const { store, plans, engine, log, templateEnv = {} } = parts
 
   async function start(
     parent: { executionId: string; depth: number },
@@ -48,6 +55,7 @@ export function makeChildren(parts: { store: Store; plans: Plans; engine: Engine
         workload: workloadOf(plan.playbook.workload, child.payload, {
           ...about,
           now: new Date().toISOString(),
+          env: templateEnv,
         }),
         meta: { depth: parent.depth + 1 },
       })

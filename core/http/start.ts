@@ -78,6 +78,7 @@ export async function startPlan(
     executionId,
     parentExecutionId,
     now: new Date().toISOString(),
+    env: parts.config.templateEnv,
   })
   const given = Object.keys(payload)
   const meta = { ...about.meta, ...(given.length <= MAX_GIVEN ? { given } : {}) }

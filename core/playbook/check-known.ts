@@ -95,7 +95,7 @@ export function knownNamesOf(playbook: Playbook, root: JsonObject): KnownNames {
     iter,
     keychain: new Set(playbook.keychain.map(({ name }) => name)),
     everywhere: new Set([...WELL_KNOWN, ...workload, ...ctx]),
-    atStart: new Set([...AT_START, ...workload]),
+    atStart: new Set([...AT_START, 'env', ...workload]),
     ofStep(step) {
       if (step !== undefined) return own.get(step) ?? NONE
       ofAny ??= new Set([...own.values()].flatMap((names) => [...names]))

@@ -73,3 +73,9 @@ t.test('config: what is loopback', async (t) => {
   for (const host of ['0.0.0.0', '::', '10.0.0.1', 'example.com', '127.0.0.1.example.com', ''])
     t.notOk(isLoopback(host), host)
 })
+
+t.test('config: templates get of the environment what NOETL_TEMPLATE_ENV names and what is set', async (t) => {
+  const { templateEnv } = readConfig({}, { NOETL_TEMPLATE_ENV: 'REGION, MISSING', REGION: 'eu', SECRET: 'x' })
+  t.strictSame({ ...templateEnv }, { REGION: 'eu' })
+  t.strictSame({ ...readConfig({}, { REGION: 'eu' }).templateEnv }, {})
+})

@@ -27,9 +27,9 @@ for (const [area, cases] of corpus) {
 }
 
 async function check(t: Test, one: Case): Promise<void> {
-  const { playbook, payload, gives, children, credentials, expect } = one
+  const { playbook, payload, gives, children, credentials, env, expect } = one
   const given: PlayOptions = Object.fromEntries(
-    Object.entries({ payload, gives, children, credentials }).filter(([, value]) => value !== undefined),
+    Object.entries({ payload, gives, children, credentials, env }).filter(([, value]) => value !== undefined),
   )
   const { refused } = expect
   if (refused !== undefined) {

@@ -4,7 +4,7 @@ import { isObject, type Json, type JsonObject } from '../../core/schemas/json.ts
 import type { PlayOptions } from './play.ts'
 
 /** A playbook and what DSL.md says that it comes to. */
-export interface Case extends Pick<PlayOptions, 'payload' | 'gives' | 'children' | 'credentials'> {
+export interface Case extends Pick<PlayOptions, 'payload' | 'gives' | 'children' | 'credentials' | 'env'> {
   name: string
   /** Where that is said. */
   rule: string
@@ -44,6 +44,7 @@ const KEYS = [
   'gives',
   'children',
   'credentials',
+  'env',
   'real',
   'any_order',
   'expect',

@@ -23,6 +23,8 @@ export interface PlayOptions {
   /** Playbooks that may be called, by path. */
   children?: Record<string, string>
   credentials?: Record<string, { type: string; data: JsonObject }>
+  /** What templates of workloads may read of the environment. */
+  env?: Record<string, string>
   /** Picks what ends next, of so many that are open. Default: the oldest. */
   pick?: (open: number) => number
   /** Nothing is remembered from one decision or lease to the next, as if a server had died in between. */
@@ -133,7 +135,7 @@ async function run(
   parent: string | null,
 ): Promise<string> {
   const { store, options } = stage
-  const about = { executionId: id, parentExecutionId: parent, now: NOW }
+  const about = { executionId: id, parentExecutionId: parent, now: NOW, env: options.env ?? {} }
   const workload = workloadOf(plan.playbook.workload, start.payload, about)
   const pending: Pending[] = []
   let known: Known = nothingYet(id, parent, workload)
