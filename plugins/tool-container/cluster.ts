@@ -3,6 +3,7 @@ import { ToolError } from '@noetl/core'
 import type { KubernetesClient } from './cluster-settings.ts'
 import { apiFailure } from './failures.ts'
 import { HOLDER_ANNOTATION } from './manifest.ts'
+import { type WatchEnd, watchJob } from './watch-job.ts'
 
 /** The few requests that a Job needs. They throw ToolError, and the signal's reason when it is aborted. */
 export interface Cluster {
@@ -14,6 +15,8 @@ export interface Cluster {
   createJob(job: V1Job, at: At): Promise<V1Job | null>
   /** Null: there is none. */
   readJob(at: At): Promise<V1Job | null>
+  /** Waits until the Job as it was read has ended or is gone, or the watch is over before. */
+  watchJob(job: V1Job, at: At): Promise<WatchEnd>
   /** Writes who looks after the Job now. Null: there is none. */
   holdJob(holder: string, at: At): Promise<V1Job | null>
   /** Removes the Job as it was read, and its pods. False: it has changed meanwhile. */
@@ -47,7 +50,22 @@ export function openCluster(
   const core = config.makeApiClient(client.CoreV1Api)
   let dispatcher: ReturnType<RequestContext['getDispatcher']>
 
-  /** The client has no way to pass a signal but this, and would open a connection for every request. */
+  /** The client would make a pool of connections for every request. */
+  function share(context: RequestContext): void {
+    dispatcher ??= context.getDispatcher()
+    if (dispatcher !== undefined) context.setDispatcher(dispatcher)
+  }
+
+  const watching: KubeConfig = Object.create(config, {
+    applySecurityAuthentication: {
+      async value(context: RequestContext) {
+        await config.applySecurityAuthentication(context)
+        share(context)
+      },
+    },
+  })
+
+  /** The client has no way to pass a signal but this. */
   function options(signal: AbortSignal): ConfigurationOptions {
     return {
       middlewareMergeStrategy: 'append',
@@ -55,8 +73,7 @@ export function openCluster(
         {
           pre(context) {
             context.setSignal(signal)
-            dispatcher ??= context.getDispatcher()
-            if (dispatcher !== undefined) context.setDispatcher(dispatcher)
+            share(context)
             return new client.Observable(Promise.resolve(context))
           },
           post: (response) => new client.Observable(Promise.resolve(response)),
@@ -96,6 +113,7 @@ export function openCluster(
           jobs.readNamespacedJob({ namespace: at.namespace, name: at.name }, options),
         ),
       ),
+    watchJob: (job, at) => watchJob(new client.Watch(watching), job, at),
     holdJob(holder, at) {
       const body = [{ op: 'add', path: `/metadata/annotations/${pointer(HOLDER_ANNOTATION)}`, value: holder }]
       return unless(

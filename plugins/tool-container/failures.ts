@@ -53,7 +53,7 @@ function kindOf(status: number): ErrorKind {
 function hintOf(status: number): string {
   return status === 401
     ? 'Check the token of the credential.'
-    : 'The tool needs a role that may create, get, patch and delete jobs, list pods and get pods/log.'
+    : 'The tool needs a role that may create, get, watch, patch and delete jobs, list pods and get pods/log.'
 }
 
 /** Message and reason of the Status object that an answer carries. */

@@ -17,7 +17,7 @@ export interface ContainerToolOptions {
   imageSeconds?: number
   /** Seconds a pod may wait for a node that has room for it. Default 300. */
   scheduleSeconds?: number
-  /** Milliseconds between looks at a Job, at first and at most. Default 500 and 3,000. */
+  /** Milliseconds between looks at a Job that is not watched, at first and at most. Default 500 and 3,000. */
   pollMs?: number
   maxPollMs?: number
   /** Milliseconds beyond its limit after which a Job that the cluster did not stop is removed. Default 30,000. */
@@ -74,7 +74,7 @@ export function makeRunner(options: ContainerToolOptions): {
     try {
       const { job, adopted } = await holdJob(cluster, { plan, holder, at, log })
       held = true
-      return await awaitJob(cluster, job, { at, plan, adopted, patience })
+      return await awaitJob(cluster, job, { at, plan, adopted, patience, log })
     } catch (error) {
       if (!stop.handsOver() && (held || mayBeThere(error))) {
         await removeJob(cluster, { holder, at: { ...at, signal: AbortSignal.timeout(REMOVE_MS) }, log })

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { V1Job } from '@kubernetes/client-node'
-import { type JsonObject, ToolError } from '@noetl/core'
+import { type JsonObject, ToolError, type ToolLog } from '@noetl/core'
 import type { At, Cluster } from './cluster.ts'
 import { mayPass } from './failures.ts'
 import { readLogs } from './logs.ts'
@@ -9,7 +9,7 @@ import { endOfJob, outcome, startFailure } from './outcome.ts'
 import { endOfPods, hasStarted, type Trouble, troubleOf } from './pods.ts'
 
 export interface Patience {
-  /** Milliseconds between looks at the Job, at first and at most. */
+  /** Milliseconds between looks at a Job that cannot be watched, or has not begun, at first and at most. */
   pollMs: number
   maxPollMs: number
   /** Seconds that a pod may be kept from starting, by what keeps it. */
@@ -20,17 +20,22 @@ export interface Patience {
   maxLogBytes: number
 }
 
-/** Waits until the Job has ended, and gives what came of it or throws why it failed. */
+/**
+ * Waits until the Job has ended, and gives what came of it or throws why it failed. Until its container runs,
+ * it is the pods that tell of trouble: they and the Job are looked at. From then on the Job is watched, and read
+ * again whenever the watch is over, for whatever reason; without the right to watch it is looked at all along.
+ */
 export async function awaitJob(
   cluster: Cluster,
   first: V1Job,
-  about: { at: At; plan: JobPlan; adopted: boolean; patience: Patience },
+  about: { at: At; plan: JobPlan; adopted: boolean; patience: Patience; log: ToolLog },
 ): Promise<JsonObject> {
-  const { at, plan, adopted, patience } = about
+  const { at, plan, adopted, patience, log } = about
   const patiently = patientAsking(patience.outageMs, at.signal)
-  const watch = watchStart(plan, patience, at)
+  const start = watchStart(plan, patience, at)
   let job = first
-  for (let pause = patience.pollMs; ; pause = Math.min(pause * 1.5, patience.maxPollMs)) {
+  let mayWatch = true
+  for (let pause = patience.pollMs; ; ) {
     const end = endOfJob(job)
     if (end !== null) {
       const ended = endOfPods(await patiently(() => cluster.listPods(at)))
@@ -39,8 +44,20 @@ export async function awaitJob(
       const logs = await readLogs((limits) => patiently(() => read(limits)), { bytes: patience.maxLogBytes })
       return outcome(job, { end, ended, logs, at, plan, adopted })
     }
-    if (!watch.started()) watch.look(await patiently(() => cluster.listPods(at)))
-    await wait(pause, undefined, { signal: at.signal }).catch(() => at.signal.throwIfAborted())
+    if (!start.started()) start.look(await patiently(() => cluster.listPods(at)))
+    const since = performance.now()
+    const seen = mayWatch && start.started() ? await cluster.watchJob(job, at) : null
+    if (seen === 'refused') {
+      mayWatch = false
+      log.warn({ job: at.name, namespace: at.namespace }, 'a Job cannot be watched: it is looked at instead')
+    }
+    // A watch that stood for a while is made anew at once; one that does not stand costs no more than looking.
+    const stood = seen !== null && performance.now() - since > patience.maxPollMs
+    if (stood) pause = patience.pollMs
+    else if (seen !== 'ended') {
+      await wait(pause, undefined, { signal: at.signal }).catch(() => at.signal.throwIfAborted())
+      pause = Math.min(pause * 1.5, patience.maxPollMs)
+    }
     const now = await patiently(() => cluster.readJob(at))
     if (now === null) throw vanished(at)
     job = now

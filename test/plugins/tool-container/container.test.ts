@@ -309,7 +309,8 @@ t.test('start: the step may set the time, and trouble that passes is none', asyn
     logs: '',
   })
   t.match(await run(t, { image: 'slow-registry' }), { status: 'success' })
-  t.match(await fail(t, { image: 'slow-registry', start_timeout: 0 }), { code: 'ErrImagePull' })
+  api.courses.set('no-registry', { states: [{ is: 'waiting', reason: 'ErrImagePull', message: 'again' }] })
+  t.match(await fail(t, { image: 'no-registry', start_timeout: 0 }), { code: 'ErrImagePull' })
 })
 
 t.test('start: what no waiting can mend fails at once', async (t) => {
@@ -346,16 +347,25 @@ t.test('start: a Secret that is missing, no node and no pod are named with what 
   })
 })
 
-t.test('connections: a Job that is looked at often does not open one for each look', async (t) => {
-  const own = await kubeApi(t)
-  own.courses.set('long', {
-    states: [...Array.from({ length: 30 }, () => ({ is: 'running' }) as const), { is: 'complete' }],
-    logs: '',
-  })
-  const fields = { image: 'long', auth: own.credential.data }
-  t.match(await open(t).run(fields, call()), { status: 'success' })
-  t.ok(own.requests.length > 30)
-  t.ok(own.sockets() <= 3, `${own.sockets()} connections`)
+t.test('connections: a Job that takes long opens few, watched or looked at', async (t) => {
+  for (const watched of [true, false]) {
+    const own = await kubeApi(t)
+    own.courses.set('long', {
+      states: [...Array.from({ length: 30 }, () => ({ is: 'running' }) as const), { is: 'complete' }],
+      logs: '',
+    })
+    if (!watched) {
+      own.intercept = () =>
+        own.requests.at(-1)!.query.has('watch')
+          ? { status: 403, reason: 'Forbidden', message: 'no' }
+          : undefined
+    }
+    const fields = { image: 'long', auth: own.credential.data }
+    t.match(await open(t).run(fields, call()), { status: 'success' })
+    if (watched) t.ok(own.requests.length < 10, `${own.requests.length} requests`)
+    else t.ok(own.requests.length > 30, `${own.requests.length} requests`)
+    t.ok(own.sockets() <= 3, `${own.sockets()} connections`)
+  }
 })
 
 t.test('secrets: no failure shows the token', async (t) => {

@@ -25,6 +25,8 @@ export interface StoredJob {
   manifest: JsonObject
   course: Course
   looks: number
+  /** The state that its resource version is of; it is made without a status. */
+  shown?: State
 }
 
 export interface KubeApi {
@@ -39,6 +41,10 @@ export interface KubeApi {
   /** Answers instead of the usual one; undefined leaves it. */
   intercept: (request: { method: string; path: string }) => Refusal | 'hang' | 'reset' | undefined
   sockets(): number
+  /** Watches that are open. */
+  watches: Set<ServerResponse>
+  /** Versions below this are forgotten: a watch from one is told 410. */
+  compacted: number
   stop(): Promise<void>
 }
 
@@ -68,6 +74,8 @@ export async function kubeApi(t: Teardown, tls?: { key: string; cert: string }):
     requests: [],
     intercept: () => undefined,
     sockets: () => sockets,
+    watches: new Set(),
+    compacted: 0,
     stop,
   }
   return api
@@ -105,9 +113,67 @@ async function serve(api: KubeApi, request: IncomingMessage, response: ServerRes
     return
   }
   const known = request.headers.authorization === `Bearer ${TOKEN}`
+  if (known && instead === undefined && query.get('watch') === 'true') {
+    serveWatch(api, { path, query, response })
+    return
+  }
   const refusal = known ? instead : { status: 401, reason: 'Unauthorized', message: 'Unauthorized' }
   const answer = refusal === undefined ? answerOf(api, { method, path, query, body }) : failure(refusal)
   response.writeHead(answer.code, answer.headers).end(answer.body)
+}
+
+/** Tells of each state of one Job that is new since a version, and goes on with its course. */
+function serveWatch(
+  api: KubeApi,
+  { path, query, response }: { path: string; query: URLSearchParams; response: ServerResponse },
+): void {
+  const name = /^metadata\.name=(.+)$/.exec(query.get('fieldSelector') ?? '')?.[1] ?? ''
+  const key = `${path.split('/')[5]}/${name}`
+  let version = Number(query.get('resourceVersion'))
+  let stored = api.jobs.get(key)
+  const tell = (type: string, object: object) => response.write(`${JSON.stringify({ type, object })}\n`)
+  response.writeHead(200, { 'content-type': 'application/json' })
+  response.flushHeaders()
+  if (version < api.compacted) {
+    const gone = { status: 410, reason: 'Expired', message: `too old resource version: ${version}` }
+    tell('ERROR', JSON.parse(String(failure(gone).body)) as object)
+    response.end()
+    return
+  }
+  api.watches.add(response)
+  const look = () => {
+    const there = api.jobs.get(key)
+    if (there === undefined || stateOf(there).is === 'gone') {
+      if (stored !== undefined) tell('DELETED', stored.manifest)
+      stored = undefined
+      return
+    }
+    stored = there
+    settle(there)
+    const { resourceVersion } = there.manifest.metadata as JsonObject
+    if (Number(resourceVersion) > version) {
+      version = Number(resourceVersion)
+      tell('MODIFIED', { ...there.manifest, status: jobStatus(there) })
+    }
+    tell('BOOKMARK', { kind: 'Job', apiVersion: 'batch/v1', metadata: { resourceVersion: String(version) } })
+    there.looks += 1
+  }
+  const timer = setInterval(look, 5)
+  look()
+  response.on('close', () => {
+    clearInterval(timer)
+    api.watches.delete(response)
+  })
+}
+
+/** A state that was not shown before is a new version of the Job. */
+function settle(stored: StoredJob): void {
+  const state = stateOf(stored)
+  const metadata = stored.manifest.metadata as JsonObject
+  if (stored.shown !== undefined && stored.shown.is !== state.is) {
+    metadata.resourceVersion = String(Number(metadata.resourceVersion) + 1)
+  }
+  stored.shown = state
 }
 
 interface Answer {
@@ -163,7 +229,7 @@ function createJob(api: KubeApi, namespace: string, body: Json): Answer {
     },
     status: {},
   }
-  api.jobs.set(key, { manifest: created, course, looks: 0 })
+  api.jobs.set(key, { manifest: created, course, looks: 0, shown: { is: 'no-pod' } })
   return json(201, created)
 }
 
@@ -177,6 +243,7 @@ function oneJob(api: KubeApi, key: string, { method, body }: { method: string; b
     })
   }
   const metadata = stored.manifest.metadata as JsonObject
+  settle(stored)
   if (method === 'GET') {
     const shown = { ...stored.manifest, status: jobStatus(stored) }
     stored.looks += 1
