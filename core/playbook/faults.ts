@@ -109,8 +109,9 @@ const COMPARED = 5000
 /** The few names that look most like a wrong one; none when nothing is near. */
 export function nearest(wrong: string, names: Iterable<string>): string[] {
   const sought = wrong.slice(0, 200).toLowerCase()
-  // Of a short name something must be left: "ab" is not near to "xy".
-  const limit = Math.min(Math.max(2, Math.floor(sought.length / 3)), sought.length - 1)
+  // Most of a short name must be left: "foo" is not near to "now", nor "ab" to "xy".
+  const limit =
+    sought.length < 5 ? Math.min(1, sought.length - 1) : Math.max(2, Math.floor(sought.length / 3))
   const found: { name: string; distance: number }[] = []
   for (const name of [...new Set(names)].slice(0, COMPARED)) {
     const other = name.slice(0, 200).toLowerCase()

@@ -281,4 +281,6 @@ t.test('nearest: few, close and without regard to case', async (t) => {
     'tests/fixtures/playbooks/hello_world',
   ])
   t.same(nearest('zzz', ['abc', 'def']), [])
+  t.same(nearest('foo', ['now', 'job']), [], 'of three letters two may not differ')
+  t.same(nearest('nwo', ['now']), ['now'])
 })
