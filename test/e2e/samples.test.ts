@@ -76,3 +76,15 @@ t.test(
     t.same(rows, [], 'the queue is empty')
   },
 )
+
+t.test('orders_report: an API that is gone or answers nonsense ends it, with the reason', async (t) => {
+  for (const [base, error] of [
+    ['http://127.0.0.1:1', /ECONNREFUSED|refused|connect/i],
+    [`${api.url}/elsewhere`, /404/],
+  ] as const) {
+    const run = await gateway.run(await read('orders_report'), { api: base })
+    t.equal(run.status, 'FAILED', base)
+    t.match(run.error, error)
+    t.notOk(run.completed_steps.includes('load_page'))
+  }
+})
