@@ -1,4 +1,4 @@
-import { type Client, type Config, makeClient, readConfig } from '@noetl/core'
+import { type Client, type Config, makeClient, makeError, readConfig } from '@noetl/core'
 import { Command, Errors, Flags } from '@oclif/core'
 import { exitCodeOf } from './exit-codes.ts'
 
@@ -7,6 +7,18 @@ export const serverFlags = {
   server: Flags.string({ description: 'URL of a server [env: SERVER_API_URL]', helpGroup: 'GLOBAL' }),
   token: Flags.string({
     description: 'bearer token of the server [env: NOETL_API_TOKEN]',
+    helpGroup: 'GLOBAL',
+  }),
+}
+
+/** Flags of every command that asks a server something and ends. */
+export const requestFlags = {
+  ...serverFlags,
+  'request-timeout': Flags.integer({
+    description: 'seconds that each request may take',
+    default: 30,
+    min: 1,
+    max: 86_400,
     helpGroup: 'GLOBAL',
   }),
 }
@@ -61,9 +73,16 @@ export abstract class BaseCommand extends Command {
   #client: Client | undefined
 
   /** A client of the server that flags and environment name; closed when the command ends. */
-  protected client(flags: { server?: string | undefined; token?: string | undefined }): Client {
+  protected client(flags: {
+    server?: string | undefined
+    token?: string | undefined
+    'request-timeout': number
+  }): Client {
     const { serverApiUrl, apiToken } = configOf(flags)
-    this.#client ??= makeClient({ url: serverApiUrl, ...(apiToken === undefined ? {} : { token: apiToken }) })
+    this.#client ??= limited(
+      makeClient({ url: serverApiUrl, ...(apiToken === undefined ? {} : { token: apiToken }) }),
+      flags['request-timeout'],
+    )
     return this.#client
   }
 
@@ -92,5 +111,26 @@ export abstract class BaseCommand extends Command {
 
   protected override async finally(): Promise<void> {
     await this.#client?.close()
+  }
+}
+
+/** The same client, whose requests are over after a while, however slowly an answer drips in. */
+function limited(client: Client, seconds: number): Client {
+  return {
+    ...client,
+    async request(method, path, body, options = {}) {
+      const timeUp = AbortSignal.timeout(seconds * 1000)
+      const signal = options.signal === undefined ? timeUp : AbortSignal.any([options.signal, timeUp])
+      try {
+        return await client.request(method, path, body, { timeoutMs: seconds * 1000, ...options, signal })
+      } catch (cause) {
+        if (!timeUp.aborted || options.signal?.aborted) throw cause
+        throw makeError(
+          'NOETL_ERR_SERVER_UNREACHABLE',
+          [client.url, `${method} ${path} took more than ${seconds} s (--request-timeout)`],
+          { cause },
+        )
+      }
+    },
   }
 }

@@ -1,10 +1,10 @@
 import { Args, Errors, Flags } from '@oclif/core'
-import { serverFlags } from './base-command.ts'
+import { requestFlags } from './base-command.ts'
 
 /** What `dead-letter retry` and `drop` share: which letters are meant. */
 export const choiceArgs = { id: Args.string({ description: 'a letter; others are chosen by flags' }) }
 export const choiceFlags = {
-  ...serverFlags,
+  ...requestFlags,
   fingerprint: Flags.string({ description: 'all open ones of this cause' }),
   path: Flags.string({ description: 'all open ones of this playbook' }),
   all: Flags.boolean({ description: 'all open ones' }),

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import type { Client } from '@noetl/core'
 
 /** An event as the API shows it. */
@@ -40,20 +41,21 @@ const LONGEST_PAUSE_MS = 1000
 export async function follow(
   client: Client,
   id: string,
-  options: { onEvent?: (event: ShownEvent) => void; timeoutSeconds?: number } = {},
+  options: { onEvent?: (event: ShownEvent) => void; timeoutSeconds?: number; signal?: AbortSignal } = {},
 ): Promise<ShownExecution | undefined> {
-  const { onEvent, timeoutSeconds } = options
+  const { onEvent, timeoutSeconds, signal } = options
+  const get = <T>(path: string) =>
+    client.request<T>('GET', path, undefined, signal === undefined ? {} : { signal })
   const until = timeoutSeconds === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutSeconds * 1000
   let since = '0'
   let pause = FIRST_PAUSE_MS
   for (;;) {
     // Asked before the events: then none is missed when it has ended.
-    const { status } = await client.request<ShownExecution>('GET', `/api/v2/executions/${id}/status`)
+    const { status } = await get<ShownExecution>(`/api/v2/executions/${id}/status`)
     let seen = 0
     if (onEvent !== undefined) {
       for (;;) {
-        const page = await client.request<{ events: ShownEvent[]; pagination: { has_next: boolean } }>(
-          'GET',
+        const page = await get<{ events: ShownEvent[]; pagination: { has_next: boolean } }>(
           `/api/v2/executions/${id}/events?page_size=500&since_event_id=${since}`,
         )
         for (const event of page.events) onEvent(event)
@@ -62,10 +64,10 @@ export async function follow(
         if (!page.pagination.has_next) break
       }
     }
-    if (status !== 'RUNNING') return client.request('GET', `/api/v2/executions/${id}?page_size=1`)
+    if (status !== 'RUNNING') return get(`/api/v2/executions/${id}?page_size=1`)
     const left = until - Date.now()
     if (left <= 0) return undefined
     pause = seen > 0 ? FIRST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, pause * 1.5)
-    await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left)))
+    await setTimeout(Math.min(pause, left), undefined, signal === undefined ? {} : { signal })
   }
 }

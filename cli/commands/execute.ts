@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { isObject, type JsonObject, makeError, parseJson } from '@noetl/core'
-import { Args, Flags } from '@oclif/core'
-import { BaseCommand, serverFlags } from '../base-command.ts'
+import { Args, Errors, Flags } from '@oclif/core'
+import { BaseCommand, requestFlags } from '../base-command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { follow } from '../follow.ts'
 import { eventLine, summary } from '../output/execution.ts'
@@ -17,7 +17,7 @@ export default class Execute extends BaseCommand {
     path: Args.string({ required: true, description: 'path of the playbook in the catalog' }),
   }
   static override flags = {
-    ...serverFlags,
+    ...requestFlags,
     payload: Flags.string({ description: 'JSON, @file, or @- for standard input; laid over the workload' }),
     set: Flags.string({
       multiple: true,
@@ -36,6 +36,11 @@ export default class Execute extends BaseCommand {
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(Execute)
+    if (flags.timeout !== undefined && !flags.wait && !flags.watch) {
+      throw new Errors.CLIError('--timeout says how long to wait: give --wait or --watch with it', {
+        exit: EXIT.usage,
+      })
+    }
     const payload = { ...(await readPayload(flags.payload)) }
     for (const pair of flags.set ?? []) setPair(payload, pair)
     const client = this.client(flags)

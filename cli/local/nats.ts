@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { connect } from 'nats'
 import { type Child, freePort, startChild } from './child.ts'
 
@@ -7,6 +8,8 @@ export interface LocalNats {
   url: string
   port: number
   pid: number
+  /** Resolves when it has ended. */
+  exited: Promise<void>
   stop(): Promise<void>
   /** For tests of crashes. */
   kill(signal: NodeJS.Signals): void
@@ -20,21 +23,30 @@ export async function startNats(options: {
   storeDir: string
   /** Absent or 0: any free one. */
   port?: number
+  /** Gives up a start. */
+  signal?: AbortSignal
 }): Promise<LocalNats> {
+  options.signal?.throwIfAborted()
   await mkdir(options.storeDir, { recursive: true })
   for (let attempt = 1; ; attempt++) {
     const port = options.port || (await freePort())
     const child = startChild({
       command: options.binary,
-      args: ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', options.storeDir],
+      args: [
+        ...['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', options.storeDir],
+        ...['-P', join(options.storeDir, 'nats-server.pid')],
+      ],
       stopSignal: 'SIGINT',
     })
+    const giveUp = () => void child.stop()
+    options.signal?.addEventListener('abort', giveUp, { once: true })
     try {
       await untilReady(child, port)
       return {
         url: `nats://127.0.0.1:${port}`,
         port,
         pid: child.pid,
+        exited: child.exited,
         stop: () => child.stop(),
         kill: child.kill,
       }
@@ -42,6 +54,8 @@ export async function startNats(options: {
       await child.stop()
       if (!options.port && attempt < 3 && /address already in use/i.test(child.output())) continue
       throw error
+    } finally {
+      options.signal?.removeEventListener('abort', giveUp)
     }
   }
 }

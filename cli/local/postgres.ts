@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
-import { chmod, chown, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
@@ -18,6 +19,8 @@ export interface LocalPostgres {
   data: string
   /** The data was there before. */
   kept: boolean
+  /** Resolves when it has ended. */
+  exited: Promise<void>
   stop(): Promise<void>
   /** For tests of crashes. */
   kill(signal: NodeJS.Signals): void
@@ -35,8 +38,13 @@ export async function startPostgres(options: {
   /** Absent or 0: any free one. */
   port?: number
   settings?: Readonly<Record<string, string>>
+  /** Folder of the binaries; default: those of the npm package for this platform. */
+  native?: string
+  /** Gives up a start. */
+  signal?: AbortSignal
 }): Promise<LocalPostgres> {
-  const home = await findHome(resolve(options.dataDir), nativeFolder())
+  options.signal?.throwIfAborted()
+  const home = await findHome(resolve(options.dataDir), options.native ?? nativeFolder())
   const data = join(home.dir, 'data')
   const kept = existsSync(join(data, 'PG_VERSION'))
   const password = await initialise(home, data)
@@ -62,14 +70,19 @@ export async function startPostgres(options: {
       ...home.as,
     })
     const url = `postgresql://noetl:${password}@127.0.0.1:${port}/noetl`
+    const giveUp = () => void child.stop()
+    options.signal?.addEventListener('abort', giveUp, { once: true })
     try {
       await untilReady(child, url)
-      return { url, port, pid: child.pid, data, kept, stop: () => child.stop(), kill: child.kill }
+      const { pid, exited, kill } = child
+      return { url, port, pid, data, kept, exited, stop: () => child.stop(), kill }
     } catch (error) {
       await child.stop()
       if (!options.port && attempt < 3 && /could not bind|Address already in use/.test(child.output()))
         continue
       throw error
+    } finally {
+      options.signal?.removeEventListener('abort', giveUp)
     }
   }
 }
@@ -144,11 +157,11 @@ async function initialise(home: Home, data: string): Promise<string> {
   const password = randomBytes(18).toString('base64url')
   await writeFile(secret, `${password}\n`, { mode: 0o600 })
   if ('uid' in home.as) await chown(secret, home.as.uid!, home.as.gid!)
-  const initdb = join(home.native, 'bin', 'initdb')
   await makeExecutable(home.native)
+  const plain = await plainCopy(home.native)
   try {
     await run(
-      initdb,
+      join(plain.native, 'bin', 'initdb'),
       [
         ...[
           '-D',
@@ -162,14 +175,29 @@ async function initialise(home: Home, data: string): Promise<string> {
         ],
         ...['--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--no-instructions'],
       ],
-      { ...home.as, env: environment(home.native), cwd: home.dir },
+      { ...home.as, env: environment(plain.native), cwd: home.dir },
     )
   } catch (cause) {
     await rm(data, { recursive: true, force: true })
     const said = (cause as { stderr?: string }).stderr?.trim() || (cause as Error).message
     throw new Error(`Postgres could not make its data folder ${data}: ${said}`, { cause })
+  } finally {
+    await plain.remove()
   }
   return password
+}
+
+/**
+ * initdb runs its neighbours by a shell, with its own path in double quotes: where a shell would read something
+ * into the path, it runs from a copy in a folder with a plain name.
+ */
+async function plainCopy(native: string): Promise<{ native: string; remove(): Promise<void> }> {
+  if (!/[$`"\\]/.test(native)) return { native, remove: async () => {} }
+  const dir = await mkdtemp(join(tmpdir(), 'noetl-initdb-'))
+  await chmod(dir, 0o755)
+  const copy = join(dir, 'native')
+  await cp(native, copy, { recursive: true, verbatimSymlinks: true })
+  return { native: copy, remove: () => rm(dir, { recursive: true, force: true }) }
 }
 
 /** Packages unpacked without their install script may lack the bit. */

@@ -1,5 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -109,6 +111,9 @@ t.test('execute: wrong input has its exit code and says what was expected', asyn
     [['execute'], 2, /Missing 1 required arg/],
     [['execute', 'cli/hello', '--wacth'], 2, /Nonexistent flag: --wacth/],
     [['execute', 'cli/hello', '--watch', '--wait'], 2, /cannot also be provided/],
+    [['execute', 'cli/hello', '--timeout', '5'], 2, /--timeout .* --wait or --watch/],
+    [['playbok', 'list'], 2, /playbok list is no command.*Near: playbook list/s],
+    [['playbook', 'foo'], 2, /playbook foo is no command\. See: noetlctl playbook --help/],
     [['playbook', 'register', 'broken.yaml'], 3, /broken\.yaml: .*leads to "nowhere"/s],
     [['playbook', 'register', 'nothing.yaml'], 3, /nothing\.yaml cannot be read/],
     [['execution', 'show', '77'], 5, /There is no execution 77/],
@@ -158,6 +163,24 @@ t.test('a server that does not answer is exit code 7 with what to type', async (
   const result = await runCli(['execution', 'list', '--server', 'http://127.0.0.1:1'])
   t.equal(result.code, 7)
   t.match(result.err, /No server answers at http:\/\/127\.0\.0\.1:1: .*noetlctl dev/)
+})
+
+t.test('a server that does not finish its answer is exit code 7 after the time given', async (t) => {
+  const server = createServer((_request, response) => {
+    // Drips for ever: each part alone would be in time.
+    response.writeHead(200, { 'content-type': 'application/json' })
+    const timer = setInterval(() => response.write(' '), 100)
+    response.on('close', () => clearInterval(timer))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    server.closeAllConnections()
+    return new Promise((resolve) => server.close(resolve))
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const result = await runCli(['execution', 'list', '--server', url, '--request-timeout', '1'])
+  t.equal(result.code, 7)
+  t.match(result.err, /GET \/api\S* took more than 1 s \(--request-timeout\)/)
 })
 
 const MIGRATIONS = readdirSync(new URL('../../core/store/migrations/', import.meta.url))

@@ -6,21 +6,25 @@ const folder = fileURLToPath(new URL('../../cli/commands', import.meta.url))
 
 /** Commands with their arguments and flags. A change here is a change that users see: say so in the changelog. */
 const SURFACE: Record<string, string> = {
-  'dead-letter drop': 'id --server --token --fingerprint --path --all --rate --reason --json',
-  'dead-letter list': '--server --token --each --fingerprint --path --status --limit --json',
-  'dead-letter retry': 'id --server --token --fingerprint --path --all --rate --json',
-  'dead-letter show': 'id --server --token --full --json',
+  'dead-letter drop':
+    'id --server --token --request-timeout --fingerprint --path --all --rate --reason --json',
+  'dead-letter list':
+    '--server --token --request-timeout --each --fingerprint --path --status --limit --json',
+  'dead-letter retry': 'id --server --token --request-timeout --fingerprint --path --all --rate --json',
+  'dead-letter show': 'id --server --token --request-timeout --full --json',
   dev: '--database-url --host --port --nats-url --data-dir --log-level --token --slots --once --samples',
-  execute: 'path --server --token --payload --set --version --watch --wait --timeout --full --json',
-  'execution events': 'id --server --token --type --since --limit --page --json',
-  'execution list': '--server --token --path --status --limit --offset --json',
-  'execution resolve': 'id --server --token --step --done --result --failed --retry --reason --json',
-  'execution show': 'id --server --token --full --json',
-  'execution watch': 'id --server --token --timeout --full --json',
-  'playbook list': '--server --token --all --json',
-  'playbook register': 'files --server --token --recursive --json',
+  execute:
+    'path --server --token --request-timeout --payload --set --version --watch --wait --timeout --full --json',
+  'execution events': 'id --server --token --request-timeout --type --since --limit --page --json',
+  'execution list': '--server --token --request-timeout --path --status --limit --offset --json',
+  'execution resolve':
+    'id --server --token --request-timeout --step --done --result --failed --retry --reason --json',
+  'execution show': 'id --server --token --request-timeout --full --json',
+  'execution watch': 'id --server --token --request-timeout --timeout --full --json',
+  'playbook list': '--server --token --request-timeout --all --json',
+  'playbook register': 'files --server --token --request-timeout --recursive --json',
   'playbook schema': '--json',
-  'playbook show': 'path --server --token --version --json',
+  'playbook show': 'path --server --token --request-timeout --version --json',
   'playbook validate': 'files --recursive --strict --json',
   'server start': '--database-url --host --port --nats-url --data-dir --log-level',
   setup: '--database-url --nats-url --data-dir --log-level --lanes --pool --json',

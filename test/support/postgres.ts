@@ -43,7 +43,7 @@ export async function testDatabase(
 export async function ownServer(
   t: Teardown,
   options: { settings?: Readonly<Record<string, string>> } = {},
-): Promise<LocalPostgres & { restart(): Promise<void> }> {
+): Promise<Omit<LocalPostgres, 'exited'> & { restart(): Promise<void> }> {
   const dataDir = await testFolder(t, 'postgres')
   const start = (port?: number) =>
     startPostgres({ dataDir, ...options, ...(port === undefined ? {} : { port }) })

@@ -1,5 +1,5 @@
 import { Flags } from '@oclif/core'
-import { BaseCommand, serverFlags } from '../../base-command.ts'
+import { BaseCommand, requestFlags } from '../../base-command.ts'
 import { ago, table } from '../../output/table.ts'
 
 interface Letter {
@@ -27,7 +27,7 @@ interface Group {
 export default class DeadLetterList extends BaseCommand {
   static override summary = 'List commands that wait for a person, by cause or one by one'
   static override flags = {
-    ...serverFlags,
+    ...requestFlags,
     each: Flags.boolean({ description: 'one line a letter instead of one a cause' }),
     fingerprint: Flags.string({ description: 'only of this cause' }),
     path: Flags.string({ description: 'only of this playbook' }),

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { BaseCommand, serverFlags } from '../../base-command.ts'
+import { BaseCommand, requestFlags } from '../../base-command.ts'
 import { shownJson } from '../../output/table.ts'
 
 interface Shown {
@@ -22,7 +22,7 @@ export default class DeadLetterShow extends BaseCommand {
   static override summary = 'Show a dead letter, with its command as it was'
   static override args = { id: Args.string({ required: true }) }
   static override flags = {
-    ...serverFlags,
+    ...requestFlags,
     full: Flags.boolean({ description: 'show the command whole' }),
   }
 

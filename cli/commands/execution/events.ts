@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { BaseCommand, serverFlags } from '../../base-command.ts'
+import { BaseCommand, requestFlags } from '../../base-command.ts'
 import type { ShownEvent } from '../../follow.ts'
 import { table } from '../../output/table.ts'
 
@@ -7,7 +7,7 @@ export default class ExecutionEvents extends BaseCommand {
   static override summary = 'List the events of an execution, in their order'
   static override args = { id: Args.string({ required: true, description: 'id of the execution' }) }
   static override flags = {
-    ...serverFlags,
+    ...requestFlags,
     type: Flags.string({ description: 'only of this type, such as call.error' }),
     since: Flags.string({ description: 'only after the event of this id' }),
     limit: Flags.integer({ default: 200, min: 1, max: 1000 }),

@@ -1,12 +1,12 @@
 import { Flags } from '@oclif/core'
-import { BaseCommand, serverFlags } from '../../base-command.ts'
+import { BaseCommand, requestFlags } from '../../base-command.ts'
 import type { ShownExecution } from '../../follow.ts'
 import { ago, duration, table } from '../../output/table.ts'
 
 export default class ExecutionList extends BaseCommand {
   static override summary = 'List executions, newest first'
   static override flags = {
-    ...serverFlags,
+    ...requestFlags,
     path: Flags.string({ description: 'only of this playbook' }),
     status: Flags.string({ description: 'only RUNNING, COMPLETED, FAILED or CANCELLED' }),
     limit: Flags.integer({ default: 20, min: 1, max: 100 }),

@@ -1,5 +1,5 @@
 import { Args, Errors, Flags } from '@oclif/core'
-import { BaseCommand, serverFlags } from '../../base-command.ts'
+import { BaseCommand, requestFlags } from '../../base-command.ts'
 
 export default class ExecutionResolve extends BaseCommand {
   static override summary = 'Say how a command goes on that waits for a person'
@@ -7,7 +7,7 @@ export default class ExecutionResolve extends BaseCommand {
     'After a worker died in the midst of a tool with "effect: unsafe": look whether it had its effect, then say so.'
   static override args = { id: Args.string({ required: true, description: 'the execution' }) }
   static override flags = {
-    ...serverFlags,
+    ...requestFlags,
     step: Flags.string({ description: 'the step, where several wait' }),
     done: Flags.boolean({ description: 'it had its effect; go on', exclusive: ['failed', 'retry'] }),
     result: Flags.string({ description: 'JSON that is its result', dependsOn: ['done'] }),

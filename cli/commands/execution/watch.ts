@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core'
-import { BaseCommand, serverFlags } from '../../base-command.ts'
+import { BaseCommand, requestFlags } from '../../base-command.ts'
 import { EXIT } from '../../exit-codes.ts'
 import { follow } from '../../follow.ts'
 import { eventLine, summary } from '../../output/execution.ts'
@@ -8,7 +8,7 @@ export default class ExecutionWatch extends BaseCommand {
   static override summary = 'Follow an execution to its end'
   static override args = { id: Args.string({ required: true, description: 'id of the execution' }) }
   static override flags = {
-    ...serverFlags,
+    ...requestFlags,
     timeout: Flags.integer({
       min: 1,
       description: 'seconds to watch; then exit code 124, and the execution goes on',

@@ -1,5 +1,5 @@
 import { Flags } from '@oclif/core'
-import { BaseCommand, serverFlags } from '../../base-command.ts'
+import { BaseCommand, requestFlags } from '../../base-command.ts'
 import { ago, table } from '../../output/table.ts'
 
 interface Entry {
@@ -12,7 +12,7 @@ interface Entry {
 
 export default class PlaybookList extends BaseCommand {
   static override summary = 'List the playbooks of the catalog, the newest version of each'
-  static override flags = { ...serverFlags, all: Flags.boolean({ description: 'every version' }) }
+  static override flags = { ...requestFlags, all: Flags.boolean({ description: 'every version' }) }
 
   async run(): Promise<object> {
     const { flags } = await this.parse(PlaybookList)

@@ -1,6 +1,6 @@
 import type { Fault } from '@noetl/core'
 import { Args, Flags } from '@oclif/core'
-import { BaseCommand, serverFlags } from '../../base-command.ts'
+import { BaseCommand, requestFlags } from '../../base-command.ts'
 import { showFinding } from '../../output/findings.ts'
 import { readPlaybookFiles } from '../../playbook-files.ts'
 
@@ -23,7 +23,7 @@ export default class PlaybookRegister extends BaseCommand {
     files: Args.string({ required: true, description: 'files or folders; - is standard input' }),
   }
   static override flags = {
-    ...serverFlags,
+    ...requestFlags,
     recursive: Flags.boolean({ char: 'r', description: 'folders within folders too' }),
   }
 

@@ -1,12 +1,12 @@
 import { Args, Flags } from '@oclif/core'
-import { BaseCommand, serverFlags } from '../../base-command.ts'
+import { BaseCommand, requestFlags } from '../../base-command.ts'
 
 export default class PlaybookShow extends BaseCommand {
   static override summary = 'Print the text of a playbook as it was registered'
   static override args = {
     path: Args.string({ required: true, description: 'path of the playbook in the catalog' }),
   }
-  static override flags = { ...serverFlags, version: Flags.string({ description: 'default: the newest' }) }
+  static override flags = { ...requestFlags, version: Flags.string({ description: 'default: the newest' }) }
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(PlaybookShow)
