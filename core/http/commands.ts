@@ -12,6 +12,9 @@ import { Id, idText, Name } from './shapes.ts'
 const Token = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
 const Lease = Type.Object({ execution_id: Id, command_id: Id, token: Token })
 const Leases = Type.Object({ worker_id: Name, leases: Type.Array(Lease, { maxItems: 10_000 }) })
+/** `again`: the worker has asked with this token before, and heard nothing. */
+const Wanted = Type.Object({ ...Lease.properties, again: Type.Optional(Type.Boolean()) })
+const Claims = Type.Object({ worker_id: Name, leases: Type.Array(Wanted, { maxItems: 10_000 }) })
 type Leases = Static<typeof Leases>
 
 const ClaimOne = Type.Object({ worker_id: Name })
@@ -19,15 +22,19 @@ const CommandParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 5
 
 /** The lease protocol of this gateway's workers: many commands a request, tokens made by the worker. */
 export function leaseRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
-  app.post<{ Body: Leases }>(
+  app.post<{ Body: Static<typeof Claims> }>(
     `${prefix}/commands/claim`,
-    { schema: { body: Leases, summary: 'Leases commands; each is answered by the command or by why not' } },
+    { schema: { body: Claims, summary: 'Leases commands; each is answered by the command or by why not' } },
     async (request) => {
       const { worker_id, leases } = request.body
       const results = await Promise.all(
-        leases.map(({ execution_id, command_id, token }) =>
+        leases.map(({ execution_id, command_id, token, again = false }) =>
           parts.claims
-            .claim({ execution_id: idText(execution_id), queue_id: idText(command_id), worker_id, token })
+            .claim({
+              execution_id: idText(execution_id),
+              queue_id: idText(command_id),
+              ...{ worker_id, token, again },
+            })
             .then((command) => ({ command }), refusal),
         ),
       )

@@ -7,6 +7,8 @@ export interface Claim {
   queue_id: string
   worker_id: string
   token: string
+  /** The same claim was made before and not answered: whatever came of it, its attempt was not begun. */
+  again?: boolean
   /** Id for the `command.claimed` event. */
   event_id: string
 }
@@ -34,10 +36,11 @@ export interface Claimed {
 const CLAIM = `
 WITH want AS MATERIALIZED (
   SELECT * FROM json_to_recordset($1::json)
-    AS w(execution_id bigint, queue_id bigint, worker_id text, token uuid, event_id bigint)
+    AS w(execution_id bigint, queue_id bigint, worker_id text, token uuid, again boolean, event_id bigint)
 ), locked AS MATERIALIZED (
   SELECT q.execution_id, q.queue_id, w.worker_id, w.token, w.event_id,
-         q.status = 'running' AND q.lease_token = w.token AS again
+         -- Also a lease that ran out before its holder heard of it: the attempt is counted, and told.
+         coalesce(q.lease_token = w.token AND (q.status = 'running' OR w.again), false) AS again
   FROM want w JOIN noetl.queue q USING (execution_id, queue_id)
   WHERE (q.status = 'queued' AND q.available_at <= now())
      OR (q.status = 'running' AND (q.lease_token = w.token OR (q.lease_until < now() AND q.attempt < q.max_attempts AND q.effect <> 'unsafe')))
@@ -179,7 +182,10 @@ export async function releaseLeases(
   return rows
 }
 
-/** Gives commands whose lease ran out back to the queue, unless their attempts are used up. */
+/**
+ * Gives commands whose lease ran out back to the queue, unless their attempts are used up. The token stays, for a
+ * worker that has not heard yet that it held the lease.
+ */
 export async function rescueExpired(
   pool: pg.Pool,
   limit: number,
@@ -193,8 +199,7 @@ export async function rescueExpired(
                AND q.effect <> 'unsafe'
              ORDER BY q.execution_id, q.queue_id LIMIT $1 FOR UPDATE SKIP LOCKED)
            UPDATE noetl.queue q
-           SET status = 'queued', worker_id = NULL, lease_token = NULL, lease_until = NULL,
-               announced_at = now(), announcements = 1
+           SET status = 'queued', worker_id = NULL, lease_until = NULL, announced_at = now(), announcements = 1
            FROM l WHERE q.execution_id = l.execution_id AND q.queue_id = l.queue_id
            RETURNING ${WAITING}, q.node_id, q.attempt, l.holder`,
     values: [limit],

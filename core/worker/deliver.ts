@@ -15,6 +15,8 @@ const LATER_MS = 1000
 export interface DeliverParts {
   leases: Leases
   log: Logger
+  /** No more claims are begun, nor asked for again. */
+  stop: AbortSignal
   run(lease: Lease): Promise<Outcome>
   report(lease: Lease, outcome: Outcome, startedAt: string): Promise<Reported>
   /** Keeps count of what is under way, for the drain. */
@@ -28,15 +30,20 @@ export interface DeliverParts {
  * to the lease in Postgres.
  */
 export async function deliver(delivery: Delivery, parts: DeliverParts): Promise<void> {
-  const claimed = await claim(delivery, parts)
-  if (claimed === undefined) return
-  const { lease } = claimed
-  parts.begin(lease)
   const progress = setInterval(() => delivery.working(), IN_PROGRESS_MS)
+  try {
+    const claimed = await claim(delivery, parts)
+    if (claimed !== undefined) await hold(delivery, claimed.lease, parts)
+  } finally {
+    clearInterval(progress)
+  }
+}
+
+async function hold(delivery: Delivery, lease: Lease, parts: DeliverParts): Promise<void> {
+  parts.begin(lease)
   try {
     await work(delivery, lease, parts)
   } finally {
-    clearInterval(progress)
     parts.leases.drop(lease)
     parts.end(lease)
   }
@@ -44,10 +51,10 @@ export async function deliver(delivery: Delivery, parts: DeliverParts): Promise<
 
 async function claim(
   delivery: Delivery,
-  { leases, log }: DeliverParts,
+  { leases, log, stop }: DeliverParts,
 ): Promise<Extract<Claimed, { lease: Lease }> | undefined> {
   try {
-    const claimed = await leases.claim(delivery.notification)
+    const claimed = await leases.claim(delivery.notification, stop)
     if ('lease' in claimed) return claimed
     // Someone else has it, or it is done: a refusal now would only fill the queue with repeats.
     if (claimed.refused === 'over') delivery.ack()

@@ -4,7 +4,7 @@ import { makeBatcher } from '../batch.ts'
 import type { LeasedCommand } from '../schemas/command.ts'
 import type { Notification } from '../schemas/notification.ts'
 import { CallAborted } from '../tools/define.ts'
-import type { Servers } from './servers.ts'
+import { isUnanswered, type Servers } from './servers.ts'
 
 /**
  * The leases of one worker. A claim names a token made here; renewals go out together, from a timer that
@@ -12,7 +12,8 @@ import type { Servers } from './servers.ts'
  * elsewhere does not meet a first one that goes on.
  */
 export interface Leases {
-  claim(notification: Notification): Promise<Claimed>
+  /** Asks until there is an answer, or until `stop`; rejects when there was none. */
+  claim(notification: Notification, stop?: AbortSignal): Promise<Claimed>
   /** Ends the renewal of a lease. */
   drop(lease: Lease): void
   /** Hands leases back with no attempt counted. */
@@ -41,10 +42,27 @@ interface ClaimReply {
  */
 const ANSWER_SHARE = 0.5
 const PAUSE_SHARE = 0.1
+/**
+ * A claim without an answer may have been granted, now or when its server finds Postgres again. So the same worker
+ * asks again with the same token, within the time of the lease, and no attempt is used up for nobody. It goes on
+ * for as long as a statement can be on its way: until TCP gives up a connection. In milliseconds.
+ */
+const CLAIM_PATIENCE_MS = 900_000
+/** How long one claim may wait for its answer: two thirds of the lease, but no longer than this. */
+const CLAIM_ANSWER_MS = 10_000
+/** As long as no command has said what a lease is. */
+const FIRST_ANSWER_MS = 3000
+const CLAIM_PAUSE_MS = 2000
+/** What a server says whose statement got no answer. */
+const UNREACHABLE = 'NOETL_ERR_STORE_UNREACHABLE'
+
+type Wanted = { execution_id: string; command_id: string; token: string; again: boolean }
+type Answer = ClaimReply['results'][number]
 
 export function makeLeases(options: { workerId: string; servers: Servers; log: Logger }): Leases {
   const { workerId, servers, log } = options
   const held = new Map<string, Lease>()
+  const asking = new Set<string>()
   let renewing = false
   let timer: NodeJS.Timeout | undefined
   let again: NodeJS.Timeout | undefined
@@ -53,15 +71,16 @@ export function makeLeases(options: { workerId: string; servers: Servers; log: L
   /** Claims that arrive together go in one request, per server. */
   const batchers = new Map<string, ReturnType<typeof makeClaimBatcher>>()
   function makeClaimBatcher(hint: string) {
-    return makeBatcher<
-      { execution_id: string; command_id: string; token: string },
-      ClaimReply['results'][number]
-    >({
+    return makeBatcher<Wanted, Answer>({
       maxItems: 200,
       concurrency: 4,
       async run(leases) {
         const body = { worker_id: workerId, leases }
-        const { results } = await servers.post<ClaimReply>('/api/v2/commands/claim', body, { hint })
+        const timeoutMs = Math.min(CLAIM_ANSWER_MS, 2 * everyMs || FIRST_ANSWER_MS)
+        const { results } = await servers.post<ClaimReply>('/api/v2/commands/claim', body, {
+          hint,
+          timeoutMs,
+        })
         return results
       },
     })
@@ -128,16 +147,36 @@ export function makeLeases(options: { workerId: string; servers: Servers; log: L
     }
   }
 
+  /** One claim, however often it must be asked for. */
+  async function ask({ execution_id, command_id, server_url: hint }: Notification, stop?: AbortSignal) {
+    const token = randomUUID()
+    const until = Date.now() + CLAIM_PATIENCE_MS
+    for (let tries = 1; ; tries++) {
+      const wanted = { execution_id, command_id, token, again: tries > 1 }
+      const answer = await batcherOf(hint)
+        .add(wanted)
+        .catch((error: unknown) => {
+          if (stop?.aborted || Date.now() > until || !isUnanswered(error)) throw error
+          return undefined
+        })
+      const silent = answer === undefined || ('error' in answer && answer.error.code === UNREACHABLE)
+      if (answer !== undefined && (!silent || stop?.aborted || Date.now() > until)) return answer
+      log.warn({ command_id, tries }, 'a claim was not answered; asking again')
+      await pause(Math.min(CLAIM_PAUSE_MS, 100 * 2 ** Math.min(tries, 5)), stop)
+    }
+  }
+
   return {
-    async claim(notification) {
-      const { execution_id, command_id, server_url: hint } = notification
-      const answer = await batcherOf(hint).add({ execution_id, command_id, token: randomUUID() })
+    async claim(notification, stop) {
+      const { command_id, server_url: hint } = notification
+      // Another delivery of it is under way here.
+      if (asking.has(command_id)) return { refused: 'over' }
+      asking.add(command_id)
+      const answer = await ask(notification, stop).finally(() => asking.delete(command_id))
       if ('command' in answer) return { lease: keep(answer.command, hint) }
       const { code, retry_after = 1 } = answer.error
       log.debug({ command_id, code }, 'a claim was refused')
-      return code === 'NOETL_ERR_SATURATED' ||
-        code === 'NOETL_ERR_INTERNAL' ||
-        code === 'NOETL_ERR_STORE_UNREACHABLE'
+      return code === 'NOETL_ERR_SATURATED' || code === 'NOETL_ERR_INTERNAL' || code === UNREACHABLE
         ? { refused: 'later', afterMs: retry_after * 1000 }
         : { refused: 'over' }
     },
@@ -154,6 +193,20 @@ export function makeLeases(options: { workerId: string; servers: Servers; log: L
       held.clear()
     },
   }
+}
+
+/** Waits, but not once `stop` is aborted. */
+async function pause(ms: number, stop: AbortSignal | undefined): Promise<void> {
+  await new Promise<void>((resolve) => {
+    if (stop?.aborted) return resolve()
+    const end = () => {
+      clearTimeout(timer)
+      stop?.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    stop?.addEventListener('abort', end)
+  })
 }
 
 function named({ command }: Lease): { execution_id: string; command_id: string; token: string } {

@@ -81,6 +81,14 @@ export function isUnreachable(error: unknown): boolean {
   )
 }
 
+/**
+ * True when what was asked for may have been done, or may be yet: nobody answered, or one that itself had no
+ * answer from behind it.
+ */
+export function isUnanswered(error: unknown): boolean {
+  return isUnreachable(error) || (error instanceof ServerError && [502, 503, 504].includes(error.statusCode))
+}
+
 /** True when asking again later may help: no answer, or an answer that blames the server. */
 export function mayPass(error: unknown): boolean {
   return (

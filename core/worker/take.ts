@@ -19,7 +19,7 @@ const ABORT_MS = 5000
 const FULL_MS = 100
 
 export function takeCommands(
-  parts: Omit<DeliverParts, 'begin' | 'end'> & {
+  parts: Omit<DeliverParts, 'begin' | 'end' | 'stop'> & {
     bus: Pick<Bus, 'deliveries'>
     places: Place[]
     slots: number
@@ -29,16 +29,17 @@ export function takeCommands(
   const { bus, places, slots, leases, log } = parts
   const running = new Set<Lease>()
   const flights = new Set<Promise<void>>()
-  let stopping = false
+  const stop = new AbortController()
   const about: DeliverParts = {
     ...parts,
+    stop: stop.signal,
     begin: (lease) => void running.add(lease),
     end: (lease) => void running.delete(lease),
   }
 
   const deliveries = places.map((place) =>
     bus.deliveries(place, (delivery) => {
-      if (stopping) return delivery.retry(0)
+      if (stop.signal.aborted) return delivery.retry(0)
       if (flights.size >= slots) return delivery.retry(FULL_MS)
       const flight = deliver(delivery, about).catch((err) => log.error({ err }, 'a delivery failed'))
       flights.add(flight)
@@ -50,7 +51,7 @@ export function takeCommands(
     }),
   )
   function want(): void {
-    if (stopping) return
+    if (stop.signal.aborted) return
     for (const place of deliveries) place.want(slots - flights.size)
   }
   want()
@@ -60,7 +61,7 @@ export function takeCommands(
       return flights.size
     },
     async drain(graceMs) {
-      stopping = true
+      stop.abort()
       for (const place of deliveries) place.stop()
       await within(graceMs, Promise.all(flights))
       const rest = [...running]

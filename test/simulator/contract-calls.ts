@@ -184,6 +184,7 @@ export function makeCalls(random: Random, tables: Tables, newId: () => string): 
     ...{ execution_id: row.execution_id, queue_id: row.queue_id },
     worker_id: random.pick(workers),
     token: row.lease_token && random.chance(0.3) ? row.lease_token : random.pick(tokens),
+    ...random.pick([{}, { again: false }, { again: true }]),
     event_id: newId(),
   })
   /** Two claims under one token are one. */

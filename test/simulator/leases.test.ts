@@ -1,7 +1,8 @@
 import { pino } from 'pino'
 import t from 'tap'
+import { makeError } from '../../core/errors.ts'
 import type { LeasedCommand } from '../../core/schemas/command.ts'
-import { makeLeases } from '../../core/worker/leases.ts'
+import { type Claimed, makeLeases } from '../../core/worker/leases.ts'
 import { makeServers } from '../../core/worker/servers.ts'
 import { simulateGlobals } from './globals.ts'
 import { type Handler, makeNet } from './net.ts'
@@ -15,12 +16,20 @@ const notification = {
   ...{ step: 's', server_url: '' },
 }
 
-/** A worker's leases, and a server that gives and renews them in simulated time; `mayAnswer` says which renewals it hears. */
-function stage(mayAnswer: (renewal: number) => boolean = () => true, holds: () => boolean = () => true) {
+/**
+ * A worker's leases, and a server that gives and renews them in simulated time. `mayAnswer` says which renewals it
+ * hears, `onClaim` what becomes of a claim.
+ */
+function stage(
+  mayAnswer: (renewal: number) => boolean = () => true,
+  holds: () => boolean = () => true,
+  onClaim: (claim: number) => Promise<void> = async () => {},
+) {
   const world = makeWorld(1)
   const net = makeNet(world, calm)
   let leasedUntil = 0
   let renewals = 0
+  const asked: { token: string; again?: boolean; at: number }[] = []
   const lease = () => {
     leasedUntil = world.now() + LEASE_SECONDS * 1000
   }
@@ -28,8 +37,10 @@ function stage(mayAnswer: (renewal: number) => boolean = () => true, holds: () =
     [
       'POST /api/v2/commands/claim',
       async (body) => {
-        const { leases } = body as { leases: { command_id: string; token: string }[] }
+        const { leases } = body as { leases: { token: string; again?: boolean }[] }
+        for (const { token, again } of leases) asked.push({ token, again: again === true, at: world.now() })
         lease()
+        await onClaim(asked.length)
         const command = (token: string) => ({
           command_id: '2',
           step: 's',
@@ -56,19 +67,29 @@ function stage(mayAnswer: (renewal: number) => boolean = () => true, holds: () =
     const servers = makeServers({ url: 'http://server', token: undefined, open: net.open(worker) })
     return makeLeases({ workerId: 'worker', servers, log: pino({ level: 'silent' }) })
   })
-  async function claim() {
-    let claimed: Awaited<ReturnType<typeof leases.claim>> | undefined
+  /** Asks for a lease, and for what came of it. */
+  function ask(stop?: AbortSignal) {
+    const asking: { answer?: Claimed; failure?: Error } = {}
     worker.as(
       () =>
-        void leases.claim(notification).then((answer) => {
-          claimed = answer
-        }),
+        void leases.claim(notification, stop).then(
+          (answer) => {
+            asking.answer = answer
+          },
+          (failure) => {
+            asking.failure = failure
+          },
+        ),
     )
-    await world.run(() => claimed !== undefined, 1000)
-    if (claimed === undefined || 'refused' in claimed) throw new Error('the claim was refused')
-    return claimed.lease
+    return asking
   }
-  return { world, claim, lost: () => leasedUntil < world.now(), renewals: () => renewals }
+  async function claim() {
+    const asking = ask()
+    await world.run(() => asking.answer !== undefined, 1000)
+    if (asking.answer === undefined || 'refused' in asking.answer) throw new Error('the claim was refused')
+    return asking.answer.lease
+  }
+  return { world, claim, ask, asked, lost: () => leasedUntil < world.now(), renewals: () => renewals }
 }
 
 t.test('leases: a lease is renewed for as long as it is held', async (t) => {
@@ -107,4 +128,65 @@ t.test('leases: a command that is leased to its worker anew stops what still run
   const second = await claim()
   t.match(first.signal.reason, { why: 'lease-lost' })
   t.notOk(second.signal.aborted)
+})
+
+t.test(
+  'leases: a claim without an answer is made again with its token, before the lease has run out',
+  async (t) => {
+    const { world, ask, asked } = stage(undefined, undefined, (claim) =>
+      claim <= 2 ? new Promise(() => {}) : Promise.resolve(),
+    )
+    const asking = ask()
+    await world.run(() => asking.answer !== undefined, 60_000)
+    t.same(new Set(asked.map(({ token }) => token)).size, 1)
+    t.match(asking.answer, { lease: { command: { token: asked[0]!.token } } })
+    t.same(
+      asked.map(({ again }) => again),
+      [false, true, true],
+    )
+    for (const [i, { at }] of asked.entries()) {
+      if (i > 0) t.ok(at - asked[i - 1]!.at < LEASE_SECONDS * 1000, 'asked again in time')
+    }
+  },
+)
+
+t.test('leases: a claim that Postgres did not answer is made again with its token', async (t) => {
+  const { world, ask, asked } = stage(undefined, undefined, async (claim) => {
+    if (claim === 1) throw makeError('NOETL_ERR_STORE_UNREACHABLE', ['its address', 'Connection terminated'])
+  })
+  const asking = ask()
+  await world.run(() => asking.answer !== undefined, 10_000)
+  t.match(asking.answer, { lease: { command: { token: asked[0]!.token } } })
+  t.same(asked[1], { token: asked[0]!.token, again: true, at: asked[1]!.at })
+})
+
+t.test('leases: a claim that breaks its server is not made again', async (t) => {
+  const { world, ask, asked } = stage(undefined, undefined, async () => {
+    throw makeError('NOETL_ERR_INTERNAL', ['a fault'])
+  })
+  const asking = ask()
+  await world.run(() => asking.failure !== undefined, 10_000)
+  t.match(asking.failure, { code: 'NOETL_ERR_INTERNAL' })
+  t.equal(asked.length, 1)
+})
+
+t.test('leases: a second delivery of a command that is being claimed has nothing to do', async (t) => {
+  const { world, ask, asked } = stage(undefined, undefined, () => new Promise(() => {}))
+  ask()
+  await world.run(() => asked.length === 1, 1000)
+  const second = ask()
+  await world.run(() => second.answer !== undefined, 1000)
+  t.same(second.answer, { refused: 'over' })
+  t.equal(asked.length, 1)
+})
+
+t.test('leases: a claim is not made again once its worker stops', async (t) => {
+  const { world, ask, asked } = stage(undefined, undefined, () => new Promise(() => {}))
+  const stop = new AbortController()
+  const asking = ask(stop.signal)
+  await world.run(() => asked.length === 1, 1000)
+  stop.abort()
+  await world.run(() => asking.failure !== undefined, 30_000)
+  t.match(asking.failure, { code: 'NOETL_ERR_SERVER_UNREACHABLE' })
+  t.equal(asked.length, 1)
 })

@@ -61,6 +61,11 @@ export function queueStatements(tables: Tables): Queue & {
     return row.lease_until! < now && row.attempt < row.max_attempts && row.effect !== 'unsafe'
   }
 
+  /** The lease is the claim's own: it holds, or ran out before its holder heard of it. */
+  function isAgain(row: QueueRow, { token, again }: Claim): boolean {
+    return row.lease_token === token && (row.status === 'running' || again === true)
+  }
+
   return {
     claimCommands(claims, leaseSeconds) {
       const granted = new Map<QueueRow, Claim>()
@@ -69,18 +74,18 @@ export function queueStatements(tables: Tables): Queue & {
       for (const claim of wanted) {
         const row = rowOf(claim)
         if (row === undefined || !mayClaim(row, claim.token)) continue
-        if (!granted.has(row) || row.lease_token === claim.token) granted.set(row, claim)
+        if (!granted.has(row) || isAgain(row, claim)) granted.set(row, claim)
       }
       for (const [row, claim] of granted) {
-        const again = row.status === 'running' && row.lease_token === claim.token
-        if (!again && tables.executions.get(row.execution_id)!.eventIds.has(claim.event_id)) {
+        if (!isAgain(row, claim) && tables.executions.get(row.execution_id)!.eventIds.has(claim.event_id)) {
           throw duplicate('event_default_pkey')
         }
       }
       const now = tables.now()
       return tables.change(relaxed, () =>
-        [...granted].map(([row, { worker_id, token, event_id }]) => {
-          const again = row.status === 'running' && row.lease_token === token
+        [...granted].map(([row, claim]) => {
+          const { worker_id, token, event_id } = claim
+          const again = isAgain(row, claim)
           tables.touch(row)
           Object.assign(row, {
             status: 'running',
@@ -139,6 +144,7 @@ export function queueStatements(tables: Tables): Queue & {
           const { worker_id } = row
           giveBack(row)
           row.attempt -= 1
+          row.lease_token = null
           tell(row, {
             event_id,
             event_type: 'command.released',
@@ -218,7 +224,6 @@ export function queueStatements(tables: Tables): Queue & {
     Object.assign(tables.touch(row), {
       status: 'queued',
       worker_id: null,
-      lease_token: null,
       lease_until: null,
       announced_at: tables.now(),
       announcements: 1,

@@ -72,6 +72,19 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
     memoryBy: CONTRACT,
   }),
+  ...both('claim: one that was not answered is counted again', {
+    sql: [
+      'core/store/queue.ts',
+      "AND (q.status = 'running' OR w.again), false)",
+      "AND q.status = 'running', false)",
+    ],
+    memory: [
+      'test/simulator/memory-queue.ts',
+      "&& (row.status === 'running' || again === true)",
+      "&& row.status === 'running'",
+    ],
+    memoryBy: CONTRACT,
+  }),
   one(
     'claim: a command is not locked while it is looked at (SQL)',
     'core/store/queue.ts',
@@ -201,6 +214,12 @@ export const MUTATIONS: readonly Mutation[] = [
     'core/worker/leases.ts',
     ['const ANSWER_SHARE = 0.5', 'const ANSWER_SHARE = 3'],
     'test/simulator/leases.test.ts',
+  ),
+  one(
+    'worker: a claim that was not answered is made anew',
+    'core/worker/leases.ts',
+    ['command_id, token, again: tries > 1 }', 'command_id, token: randomUUID(), again: tries > 1 }'],
+    'test/simulator/simulator.test.ts',
   ),
   one(
     'worker: a command leased anew runs beside itself',

@@ -15,7 +15,7 @@ import { watchTools } from './tools.ts'
 import { makePostgres } from './trips.ts'
 import { type Comparable, compareWithCalm, faultsOf, outcomeOf } from './verdict.ts'
 import { makeWatch } from './watch.ts'
-import { calm, drawWeather } from './weather.ts'
+import { answersLost, calm, drawWeather } from './weather.ts'
 import { makeWorld, type Process } from './world.ts'
 
 simulateGlobals()
@@ -43,12 +43,13 @@ const undisturbed = new Map<string, ReturnType<typeof simulate>>()
 /** One schedule: the processes, what they run, and all that happens to them, from one number. */
 export async function simulate(
   seed: number,
-  options: { traced?: boolean; calm?: Drawn } = {},
+  options: { traced?: boolean; calm?: Drawn; only?: 'answers lost' } = {},
 ): Promise<Simulated & { outcome: Comparable | undefined; kept: Kept[] }> {
   const world = makeWorld(seed, options)
   const { random } = world
   const { statements, tables } = makeMemoryStore(world.wall)
-  let weather = options.calm ? calm() : drawWeather(random)
+  const gentle = options.calm !== undefined || options.only !== undefined
+  let weather = options.calm ? calm() : options.only ? answersLost(random) : drawWeather(random)
   const watch = makeWatch(world, tables)
   watchTools(world, { begun: watch.onTool })
   const now = () => weather
@@ -78,7 +79,7 @@ export async function simulate(
     servers: random.int(1, 3),
     workers: random.int(1, 3),
     slots: random.int(1, 4),
-    clockOf: options.calm ? () => ({ offset: 0, rate: 1 }) : drawClocks(world),
+    clockOf: gentle ? () => ({ offset: 0, rate: 1 }) : drawClocks(world),
   })
   const drawn = options.calm ?? drawPlaybooks(random)
   const plans = new Map<string, Plan>()
@@ -128,7 +129,7 @@ export async function simulate(
   for (let n = 0; n < wanted; n++) {
     world.after(600 + random.between(0, options.calm ? 0 : lasting / 2), null, () => people.start(main))
   }
-  if (!options.calm) {
+  if (!gentle) {
     breakThings({ world, cluster, postgres, stream, net, tables, watch }, lasting)
     if (random.chance(0.3)) people.meddle(lasting)
     if (random.chance(0.4)) people.tend({ kindly: random.chance(0.5) })

@@ -33,6 +33,23 @@ t.test(`simulator: a schedule that is new (seed ${fresh}) keeps all promises`, o
   t.same(await failing([fresh]), [])
 })
 
+t.test('simulator: answers that are lost use up no attempts', options, async (t) => {
+  const again: string[] = []
+  let claims = 0
+  for (let seed = 1; seed <= 30; seed++) {
+    const { faults, kept } = await simulate(seed, { only: 'answers lost' })
+    t.same(faults, [], `seed ${seed}`)
+    for (const { event_type, meta } of kept.flatMap(({ events }) => events)) {
+      if (event_type !== 'command.claimed') continue
+      claims += 1
+      if (meta?.attempt !== 1)
+        again.push(`seed ${seed}: command ${meta?.command_id}: attempt ${meta?.attempt}`)
+    }
+  }
+  t.same(again, [])
+  t.ok(claims > 100)
+})
+
 t.test('simulator: a seed gives the same schedule every time, and another gives another', async (t) => {
   const [one, two] = [await simulate(7, { traced: true }), await simulate(7, { traced: true })]
   t.ok(one.trace.length > 50)

@@ -1,6 +1,6 @@
 import type { State } from '../../core/schemas/execution.ts'
 import type { Transition } from '../../core/store/commit.ts'
-import type { Claimed } from '../../core/store/queue.ts'
+import type { Claim, Claimed } from '../../core/store/queue.ts'
 import type { ToolCall } from '../../core/tools/define.ts'
 import { byId, type QueueRow, type Tables } from './tables.ts'
 import type { Observe } from './trips.ts'
@@ -90,16 +90,17 @@ export function makeWatch(world: World, tables: Tables): Watch {
     if (a !== b) fault(`${what} differ: [${a}] and [${b}]`)
   }
 
-  function watchClaims(ids: { queue_id: string; execution_id: string }[], act: () => Claimed[]): void {
+  function watchClaims(claims: Claim[], act: () => Claimed[]): void {
     const before = new Map<string, QueueRow>()
-    for (const { execution_id, queue_id } of ids) {
+    const unheard = new Set(claims.filter(({ again }) => again).map(({ token }) => token))
+    for (const { execution_id, queue_id } of claims) {
       const row = tables.executions.get(execution_id)?.queue.get(queue_id)
       if (row !== undefined) before.set(queue_id, { ...row })
     }
     for (const { queue_id, execution_id, lease_token, attempt, max_attempts } of act()) {
       movedAt = world.now()
       const was = before.get(queue_id)!
-      const same = was.lease_token === lease_token
+      const same = was.lease_token === lease_token && (was.status === 'running' || unheard.has(lease_token!))
       const { worker_id } = tables.executions.get(execution_id)!.queue.get(queue_id)!
       world.note(() => `claimed: ${queue_id} by ${worker_id}, attempt ${attempt}${same ? ' (again)' : ''}`)
       if (was.status === 'running' && !same && was.lease_until! >= tables.now()) {
@@ -132,7 +133,7 @@ export function makeWatch(world: World, tables: Tables): Watch {
         return answer as never
       }
       if (name === 'commitTransitions') watchCommit(given[0] as Transition[], done)
-      else if (name === 'claimCommands') watchClaims(given[0] as Claimed[], done)
+      else if (name === 'claimCommands') watchClaims(given[0] as Claim[], done)
       else {
         done()
         if (name === 'renewLeases') watchRenewals(given[0] as Renewal[], answer as unknown as Set<string>)

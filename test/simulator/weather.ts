@@ -32,6 +32,16 @@ export function drawWeather(random: Random): Weather {
   return weather
 }
 
+/** Everything arrives, some of it twice, but many do not hear what came of it. */
+export function answersLost(random: Random): Weather {
+  const { net, store, bus } = calm()
+  return {
+    net: { ...net, answerLost: random.pick([0.1, 0.3, 0.5]), twice: random.pick([0, 0.2]) },
+    store: { ...store, answerLost: random.pick([0, 0.1, 0.3]) },
+    bus: { ...bus, twice: random.pick([0, 0.2]) },
+  }
+}
+
 /** Milliseconds that a message is on its way. */
 export function delay(random: Random, slow: number): number {
   if (slow > 0 && random.chance(slow)) return random.between(20, random.pick([200, 2000, 12_000]))
