@@ -49,6 +49,10 @@ export const ERRORS = {
     'Playbook %s would be the %sth execution that waits for another; more than %s look like a ring.',
     422,
   ],
+  NOETL_ERR_EXECUTION_STEPS: [
+    'The execution has entered %s steps%s: a cycle that nothing ends? executor.spec.max_steps of the playbook says how many it may enter.',
+    422,
+  ],
   NOETL_ERR_EXECUTION_CHILD: ['Execution %s of playbook %s, which this step waits for, %s.', 500],
   NOETL_ERR_RESULT_NOT_FOUND: ['There is no result %s.', 404],
   NOETL_ERR_WORKER_NOT_FOUND: ['No worker is registered as %s; register it first.', 404],

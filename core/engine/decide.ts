@@ -146,9 +146,10 @@ function take(turn: Turn, input: Input): boolean {
 }
 
 function takeReport(turn: Turn, report: Report): boolean {
-  const found = Object.entries(turn.state.runs).find(([, run]) => Object.hasOwn(run.open, report.command_id))
-  if (found === undefined) return false
-  const [runId, run] = found
+  const { runs } = turn.state
+  const runId = Object.keys(runs).find((id) => Object.hasOwn(runs[id]!.open, report.command_id))
+  if (runId === undefined) return false
+  const run = runs[runId]!
   const { outcome } = report
   const index = run.open[report.command_id] ?? null
   const place = {

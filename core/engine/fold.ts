@@ -11,26 +11,38 @@ const INLINE = 256
 export const NOTHING: State = Object.freeze({ last: '0', ctx: {}, runs: {}, held: [], done: 0 })
 
 /**
+ * Parts of a state that whoever folds has made, and nobody else has seen: they are changed in place, for a turn of
+ * hundreds of events over thousands of runs would do little else than copy.
+ */
+export type Own = WeakSet<object>
+
+/**
  * The only way in which state changes: one event at a time, without looking at anything else. Hence the
  * events of an execution, folded in order, give its state.
  */
 export function fold(state: State, event: Event): State {
+  return foldOwn(state, event, new WeakSet())
+}
+
+/** The same, in which parts of the state that are in `own` are changed in place, and new ones are put there. */
+export function foldOwn(state: State, event: Event, own: Own): State {
   const next: State = { ...state, last: event.event_id }
   const context = event.context ?? {}
   switch (event.event_type) {
     case 'playbook.started':
-      next.held = addTokens(next.held, context.next)
+      next.held = addTokens(next.held, context.next, own)
       if (typeof event.meta?.depth === 'number') next.depth = event.meta.depth
       break
     case 'command.issued':
-      enter(next, event)
-      next.runs = changeRun(next, event, (run) => issue(run, event))
+      delete next.idle
+      enter(next, event, own)
+      next.runs = changeRun(next, event, own, (run) => issue(run, event, own))
       break
     case 'loop.started':
-      enter(next, event)
-      next.runs = changeRun(next, event, (run) => ({
-        ...run,
-        loop: {
+      next.idle = (next.idle ?? 0) + 1
+      enter(next, event, own)
+      next.runs = changeRun(next, event, own, (run) => {
+        run.loop = {
           at: event.event_id,
           total: Number(event.meta?.total ?? 0),
           issued: 0,
@@ -38,35 +50,37 @@ export function fold(state: State, event: Event): State {
           failed: 0,
           bytes: 0,
           ...(event.meta?.mode === 'cursor' ? { rows: 0 } : {}),
-        },
-      }))
+        }
+      })
       break
     case 'step.enter':
-      if (event.meta?.command_id === undefined) enter(next, event)
+      if (event.meta?.command_id === undefined) {
+        next.idle = (next.idle ?? 0) + 1
+        enter(next, event, own)
+      }
       break
     case 'step.skipped': {
-      const token = tokenFor(next.held, event)
-      next.held = next.held.filter((held) => held !== token)
+      next.held = without(next.held, tokenFor(next.held, event), own)
       break
     }
     case 'ctx.updated':
-      next.held = addTokens(next.held, context.next)
+      next.held = addTokens(next.held, context.next, own)
       break
     case 'call.waiting':
-      next.runs = changeRun(next, event, (run) => wait(run, event))
+      next.runs = changeRun(next, event, own, (run) => wait(run, event, own))
       break
     case 'call.retrying':
-      next.runs = changeRun(next, event, (run) => leave(run, event))
+      next.runs = changeRun(next, event, own, (run) => leave(run, event, own))
       break
     case 'call.done':
     case 'call.error':
-      next.runs = changeRun(next, event, (run) => settle(run, event))
+      next.runs = changeRun(next, event, own, (run) => settle(run, event, own))
       break
     case 'step.exit': {
-      const { [event.node_id ?? '']: _ended, ...rest } = next.runs
-      next.runs = rest
+      next.runs = mine(next.runs, own)
+      delete next.runs[event.node_id ?? '']
       next.done += 1
-      next.held = addTokens(next.held, context.next)
+      next.held = addTokens(next.held, context.next, own)
       if (event.meta?.recovers === true) delete next.failure
       if (event.status === 'error' && event.meta?.caught !== true && next.failure === undefined) {
         next.failure = { step: event.node_name ?? '', error: event.error as unknown as CallError }
@@ -86,17 +100,35 @@ export function fold(state: State, event: Event): State {
   return next
 }
 
+/** A part of a state that may be changed. */
+function mine<T extends object>(part: T, own: Own): T {
+  if (own.has(part)) return part
+  const copy = { ...part }
+  own.add(copy)
+  return copy
+}
+
+function mineList<T>(part: T[], own: Own): T[] {
+  if (own.has(part)) return part
+  const copy = [...part]
+  own.add(copy)
+  return copy
+}
+
 /** A step run begins: its token is used up. */
-function enter(next: State, event: Event): void {
+function enter(next: State, event: Event, own: Own): void {
   const id = event.node_id ?? event.event_id
   if (next.runs[id] !== undefined) return
   const step = event.node_name ?? ''
   const token = tokenFor(next.held, event)
-  next.held = next.held.filter((held) => held !== token)
+  next.held = without(next.held, token, own)
   const run: Run = { step, open: {} }
+  own.add(run)
+  own.add(run.open)
   if (token?.previous !== undefined) run.previous = token.previous
   if (token !== undefined && Object.keys(token.args).length > 0) run.args = token.args
-  next.runs = { ...next.runs, [id]: run }
+  next.runs = mine(next.runs, own)
+  next.runs[id] = run
 }
 
 /** The token that an event uses up. Of several for one step that are beside the flow, the oldest goes first. */
@@ -105,69 +137,99 @@ function tokenFor(held: Token[], event: Event): Token | undefined {
   return held.find((token) => token.step === event.node_name && (token.aside === true) === aside)
 }
 
-function changeRun(state: State, event: Event, change: (run: Run) => Run): Record<string, Run> {
-  const id = event.node_id ?? event.event_id
-  const run = state.runs[id]
-  return run === undefined ? state.runs : { ...state.runs, [id]: change(run) }
+function without(held: Token[], token: Token | undefined, own: Own): Token[] {
+  if (token === undefined) return held
+  const tokens = mineList(held, own)
+  tokens.splice(tokens.indexOf(token), 1)
+  return tokens
 }
 
-function issue(run: Run, event: Event): Run {
+function changeRun(state: State, event: Event, own: Own, change: (run: Run) => void): Record<string, Run> {
+  const id = event.node_id ?? event.event_id
+  const there = state.runs[id]
+  if (there === undefined) return state.runs
+  const runs = mine(state.runs, own)
+  const run = mine(there, own)
+  runs[id] = run
+  change(run)
+  return runs
+}
+
+function issue(run: Run, event: Event, own: Own): void {
   const index = event.current_index ?? null
-  const { [String(event.meta?.resumes)]: _resumed, ...open } = run.open
-  const next: Run = { ...run, open: { ...open, [event.event_id]: index } }
-  if (next.waits && event.meta?.resumes !== undefined) {
-    const { [String(event.meta.resumes)]: _ended, ...waits } = next.waits
-    next.waits = waits
+  run.open = mine(run.open, own)
+  const resumed = event.meta?.resumes
+  delete run.open[String(resumed)]
+  run.open[event.event_id] = index
+  if (run.waits && resumed !== undefined) {
+    run.waits = mine(run.waits, own)
+    delete run.waits[String(resumed)]
   }
-  if (run.loop && index !== null) next.loop = { ...run.loop, issued: Math.max(run.loop.issued, index + 1) }
-  return next
+  if (run.loop && index !== null) run.loop = { ...run.loop, issued: Math.max(run.loop.issued, index + 1) }
 }
 
 /** The command is done with; an execution takes its place. */
-function wait(run: Run, event: Event): Run {
+function wait(run: Run, event: Event, own: Own): void {
   const id = String(event.meta?.child_execution_id)
-  const { [String(event.meta?.command_id)]: index = null, ...open } = run.open
-  return { ...run, open: { ...open, [id]: index }, waits: { ...run.waits, [id]: event.event_id } }
+  const command = String(event.meta?.command_id)
+  const index = run.open[command] ?? null
+  run.open = mine(run.open, own)
+  delete run.open[command]
+  run.open[id] = index
+  run.waits = mine(run.waits ?? {}, own)
+  run.waits[id] = event.event_id
 }
 
 /** The command is done with; another follows. */
-function leave(run: Run, event: Event): Run {
-  const { [String(event.meta?.command_id)]: _left, ...open } = run.open
-  return { ...run, open }
+function leave(run: Run, event: Event, own: Own): void {
+  run.open = mine(run.open, own)
+  delete run.open[String(event.meta?.command_id)]
 }
 
-function settle(run: Run, event: Event): Run {
-  const { [String(event.meta?.command_id)]: _settled, ...open } = run.open
-  const next: Run = { ...run, open }
+function settle(run: Run, event: Event, own: Own): void {
+  leave(run, event, own)
   // Of a parked iteration another command goes on when a person says so; it counts then.
   if (run.loop && event.meta?.parked !== true) {
     const failed = event.event_type === 'call.error'
     const { rows = 0, failed: failedRows } = (event.meta ?? {}) as { rows?: number; failed?: number }
-    next.loop = {
-      ...run.loop,
-      done: run.loop.done + 1,
-      failed: run.loop.failed + (failedRows ?? (failed ? 1 : 0)),
-      ...(run.loop.rows === undefined ? {} : { rows: run.loop.rows + rows }),
-      ...(run.loop.rows !== undefined && (rows === 0 || run.loop.dry) ? { dry: true as const } : {}),
-      bytes: run.loop.bytes + Number(event.meta?.bytes ?? 0),
+    const before = run.loop
+    run.loop = {
+      ...before,
+      done: before.done + 1,
+      failed: before.failed + (failedRows ?? (failed ? 1 : 0)),
+      ...(before.rows === undefined ? {} : { rows: before.rows + rows }),
+      ...(before.rows !== undefined && (rows === 0 || before.dry) ? { dry: true as const } : {}),
+      bytes: before.bytes + Number(event.meta?.bytes ?? 0),
     }
-    if (failed && run.loop.error === undefined) next.loop.error = event.error as unknown as CallError
+    if (failed && before.error === undefined) run.loop.error = event.error as unknown as CallError
   }
-  return next
 }
 
+/** More tokens than this are looked up in an index of those that are held. */
+const FEW = 8
+
 /** Tokens for a step where one waits already become one with it: a join runs once. */
-function addTokens(held: Token[], added: Json | undefined): Token[] {
-  let tokens = held
-  for (const token of (added ?? []) as unknown as Token[]) {
-    const there = token.aside ? undefined : tokens.find((other) => other.step === token.step && !other.aside)
-    tokens = there
-      ? tokens.map((other) =>
-          other === there ? { ...token, args: { ...there.args, ...token.args } } : other,
-        )
-      : [...tokens, token]
+function addTokens(held: Token[], added: Json | undefined, own: Own): Token[] {
+  const adding = (added ?? []) as unknown as Token[]
+  if (adding.length === 0) return held
+  const tokens = mineList(held, own)
+  const places = adding.length > FEW ? placesOf(tokens) : undefined
+  for (const token of adding) {
+    const there = token.aside
+      ? undefined
+      : places === undefined
+        ? tokens.findIndex(({ step, aside }) => step === token.step && !aside)
+        : places.get(token.step)
+    if (there === undefined || there < 0) {
+      if (!token.aside) places?.set(token.step, tokens.length)
+      tokens.push(token)
+    } else tokens[there] = { ...token, args: { ...tokens[there]!.args, ...token.args } }
   }
   return tokens
+}
+
+function placesOf(tokens: Token[]): Map<string, number> {
+  return new Map(tokens.flatMap(({ step, aside }, i) => (aside ? [] : [[step, i]])))
 }
 
 function setValues(ctx: State['ctx'], set: JsonObject, eventId: string): State['ctx'] {

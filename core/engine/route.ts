@@ -1,3 +1,4 @@
+import { makeError } from '../errors.ts'
 import type { CallError } from '../schemas/command.ts'
 import type { LoopRun, State, Token } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
@@ -6,13 +7,18 @@ import { outputOf } from '../template/output.ts'
 import type { Scope, StepResult } from '../template/template.ts'
 import { enterStep } from './enter.ts'
 import type { Plan, ReactionPlan, StepPlan } from './plan.ts'
-import { failureOf } from './problem.ts'
+import { callError, failureOf } from './problem.ts'
 import { react } from './react.ts'
 import { isResult, type Turn } from './turn.ts'
 import { ctxValues } from './values.ts'
 
 /** Steps without tools that one turn goes through before it lets others have theirs. */
 const INLINE_STEPS = 200
+
+/** Steps that an execution may enter one after the other without a command between: more is a cycle without end. */
+const IDLE_STEPS = 10_000
+/** Steps that an execution may enter in all. */
+const MAX_STEPS = 1_000_000
 
 /** Begins all that may begin, then ends the execution if nothing is left to do. */
 export function drain(turn: Turn): void {
@@ -24,6 +30,16 @@ export function drain(turn: Turn): void {
     if (token === undefined) break
     if (entered >= INLINE_STEPS) {
       turn.more = true
+      return
+    }
+    const { idle = 0, done } = turn.state
+    const { maxSteps } = turn.plan.playbook
+    if (idle >= (maxSteps ?? IDLE_STEPS) || done >= (maxSteps ?? MAX_STEPS)) {
+      const count = Math.max(done, idle)
+      const how =
+        maxSteps === undefined && idle >= IDLE_STEPS ? ', the last of them without a tool between' : ''
+      const message = makeError('NOETL_ERR_EXECUTION_STEPS', [count, how]).message
+      turn.end('FAILED', callError('NOETL_ERR_EXECUTION_STEPS', message), { step: token.step })
       return
     }
     enterStep(turn, token)

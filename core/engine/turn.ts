@@ -8,7 +8,7 @@ import { loopResult, type NewResult } from '../store/results.ts'
 import { makeScope } from '../template/scope.ts'
 import { type Scope, StepResult } from '../template/template.ts'
 import type { Env } from './decide.ts'
-import { fold } from './fold.ts'
+import { foldOwn, type Own } from './fold.ts'
 import {
   ctxOf,
   eventOf,
@@ -75,6 +75,7 @@ const ENDINGS = {
 export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
   const told = new Map<string, Event>()
   const results = new Map<string, Event>()
+  const own: Own = new WeakSet()
   const turn: Turn = {
     plan,
     env,
@@ -93,7 +94,7 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
       const event_id = telling.event_id ?? env.newId(turn.state.last)
       const event: Event = { created_at: env.now, ...telling, event_id, execution_id: known.executionId }
       turn.events.push(event)
-      turn.state = fold(turn.state, event)
+      turn.state = foldOwn(turn.state, event, own)
       told.set(event_id, event)
       if (isResult(event)) results.set(event.node_name ?? '', event)
       return event_id

@@ -2,6 +2,7 @@ import type { JsonObject } from '../schemas/json.ts'
 import type { Playbook } from '../schemas/playbook.ts'
 import type { ToolDescription } from '../schemas/tool-description.ts'
 import { checkArcs } from './check-arcs.ts'
+import { checkCycles } from './check-cycles.ts'
 import { checkQuotes } from './check-quotes.ts'
 import { checkShape } from './check-shape.ts'
 import { checkSets, checkTemplates } from './check-templates.ts'
@@ -23,6 +24,7 @@ export function checkPlaybook(
   checkShape(root, faults)
   checkTools(root, tools, faults)
   checkArcs(playbook, faults)
+  checkCycles(playbook, root, faults)
   checkSets(root, faults)
   checkTemplates(playbook, root, faults)
 }

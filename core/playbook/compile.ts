@@ -73,6 +73,7 @@ export function compilePlaybook(
     entry,
     ...(finalStep === undefined ? {} : { finalStep }),
     onError: ON_ERROR.find((known) => known === spec.on_error) ?? 'fail',
+    ...maxStepsOf(spec, faults),
     keychain: readKeychain(root.keychain, faults),
   }
   const arcs = playbook.steps.reduce((count, step) => count + arcsOf(step).length, 0)
@@ -145,6 +146,20 @@ function readSteps(
     } else faults.fault([...path, 'step'], `step "${step.name}" is there already, in line ${first.line}`)
   }
   return [...steps.values()]
+}
+
+/** The most that can be asked for: a counter beyond it would run for years. */
+const MOST_STEPS = 1_000_000_000
+
+function maxStepsOf({ max_steps: value }: JsonObject, faults: Faults): { maxSteps?: number } {
+  if (value === undefined || value === null) return {}
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MOST_STEPS)
+    return { maxSteps: value }
+  faults.fault(
+    ['executor', 'spec', 'max_steps'],
+    `max_steps is ${JSON.stringify(value)}; a whole number from 1 to ${MOST_STEPS} was expected`,
+  )
+  return {}
 }
 
 function executorSpec(root: JsonObject, faults: Faults): JsonObject {

@@ -124,6 +124,14 @@ const ROOT: JsonObject = {
           on_error: about('What an error does that nothing catches. Default: fail.', {
             enum: ['fail', 'continue', 'park'],
           }),
+          max_steps: about(
+            'How many steps an execution may enter. Default: 1,000,000, and 10,000 without a tool between.',
+            {
+              type: ['integer', 'null'],
+              minimum: 1,
+              maximum: 1_000_000_000,
+            },
+          ),
         },
       },
     },

@@ -24,11 +24,13 @@ import type {
  * Compiled again, it is the same playbook but for the lines of its steps.
  */
 export function printPlaybook(playbook: Playbook): string {
-  const { path, name, description, dialect, workload, steps, entry, finalStep, onError, keychain } = playbook
+  const { path, name, description, dialect, workload, steps, entry, finalStep, onError, maxSteps, keychain } =
+    playbook
   const spec = {
     ...(entry === 'start' ? {} : { entry_step: entry }),
     ...(finalStep === undefined ? {} : { final_step: finalStep }),
     ...(onError === 'fail' ? {} : { on_error: onError }),
+    ...(maxSteps === undefined ? {} : { max_steps: maxSteps }),
   }
   return stringify({
     apiVersion: 'noetl.io/v2',

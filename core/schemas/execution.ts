@@ -23,6 +23,8 @@ export interface State {
   final?: true
   /** Numbers for `progress`. */
   done: number
+  /** Steps entered, one after the other, without a command between. Absent: none. */
+  idle?: number
   /** How many executions stand above this one, each waiting for the next. Absent: none. */
   depth?: number
 }

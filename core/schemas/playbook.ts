@@ -30,6 +30,8 @@ export interface Playbook {
    * the command as a dead letter, from which the run goes on when it is retried.
    */
   onError: 'fail' | 'continue' | 'park'
+  /** Steps that an execution may enter; absent: the engine's own limits. */
+  maxSteps?: number
   /** Secrets and tokens by name, resolved where a tool that names them runs. */
   keychain: KeychainEntry[]
 }

@@ -230,6 +230,7 @@ const playbooks: fc.Arbitrary<Playbook> = fc
         steps: fc.tuple(...steps),
         entry: step,
         finalStep: fc.option(step, { nil: undefined }),
+        maxSteps: fc.option(fc.integer({ min: 1, max: 1_000_000_000 }), { nil: undefined }),
         onError: fc.constantFrom('fail' as const, 'continue' as const, 'park' as const),
         keychain: fc.uniqueArray(
           fc.record({
