@@ -15,7 +15,7 @@ import { makeKeychain, storedKey } from './worker/keychain.ts'
 import { makeLeases } from './worker/leases.ts'
 import { makeReports } from './worker/reports.ts'
 import { runCommand } from './worker/run-command.ts'
-import { isUnreachable, makeServers } from './worker/servers.ts'
+import { askWaiting, isUnreachable, makeServers } from './worker/servers.ts'
 import { takeCommands } from './worker/take.ts'
 
 /** A worker that takes commands. */
@@ -42,7 +42,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
   const closers: (() => Promise<unknown>)[] = []
   try {
     const patienceMs = config.startPatienceSeconds * 1000
-    const manifests = await discoverPlugins({ names: config.plugins })
+    const manifests = await discoverPlugins({ names: config.plugins, dir: config.pluginsDir })
     const tools = await loadTools({ manifests, optionsOf: (kind) => config.worker.toolOptions[kind] ?? {} })
     closers.push(() => tools.close())
     const servers = makeServers({ url: config.serverApiUrl, token: config.apiToken })
@@ -79,6 +79,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
     const taking = takeCommands({
       bus,
       places,
+      waiting: (place, limit) => askWaiting(servers, { workerId: name, place, limit }),
       slots,
       leases,
       log,

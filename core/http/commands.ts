@@ -4,6 +4,7 @@ import { type Static, Type } from 'typebox'
 import { isNoetlError, makeError } from '../errors.ts'
 import type { LeasedCommand } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { notificationOf } from '../schemas/notification.ts'
 import { believable } from '../store/ids.ts'
 import { findCommand } from '../store/queue.ts'
 import type { Parts } from './parts.ts'
@@ -16,6 +17,15 @@ const Leases = Type.Object({ worker_id: Name, leases: Type.Array(Lease, { maxIte
 const Wanted = Type.Object({ ...Lease.properties, again: Type.Optional(Type.Boolean()) })
 const Claims = Type.Object({ worker_id: Name, leases: Type.Array(Wanted, { maxItems: 10_000 }) })
 type Leases = Static<typeof Leases>
+
+/** Announced so long ago, a command is not about to be delivered, nor was just shown to another worker. */
+const SHOWN_SECONDS = 1
+const WaitingFor = Type.Object({
+  worker_id: Name,
+  lane: Name,
+  pool: Type.String({ maxLength: 200 }),
+  limit: Type.Integer({ minimum: 1, maximum: 1000 }),
+})
 
 const ClaimOne = Type.Object({ worker_id: Name })
 const CommandParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 500 }) })
@@ -63,6 +73,28 @@ export function leaseRoutes(app: FastifyInstance, parts: Parts, prefix: string):
       const released = await parts.store.releaseLeases(leases)
       parts.announce(released, true)
       return { released: released.map((command) => command.queue_id) }
+    },
+  )
+}
+
+/**
+ * For workers to whom the bus tells nothing: commands that wait, which they then claim as if they had been told.
+ * What one was shown is shown to nobody else for a moment.
+ */
+export function waitingRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
+  app.post<{ Body: Static<typeof WaitingFor> }>(
+    `${prefix}/commands/waiting`,
+    {
+      schema: {
+        body: WaitingFor,
+        summary: 'Shows a worker commands that wait and were announced a second ago or earlier',
+      },
+    },
+    async (request) => {
+      const { lane, pool, limit } = request.body
+      const to = { lane, pool }
+      const commands = await parts.store.takeUnclaimed({ afterSeconds: SHOWN_SECONDS, limit, to })
+      return { commands: commands.map((command) => notificationOf(command, '')) }
     },
   )
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { catalogRoutes } from './catalog.ts'
-import { commandRoutes, leaseRoutes } from './commands.ts'
+import { commandRoutes, leaseRoutes, waitingRoutes } from './commands.ts'
 import { credentialRoutes } from './credentials.ts'
 import { databaseRoutes } from './database.ts'
 import { deadLetterRoutes } from './dead-letters.ts'
@@ -9,11 +9,13 @@ import { eventRoutes } from './events.ts'
 import { executeRoutes } from './execute.ts'
 import { executionActRoutes } from './execution-acts.ts'
 import { executionRoutes } from './executions.ts'
+import { gcpTokenRoutes } from './gcp-token.ts'
 import { healthRoutes } from './health.ts'
 import { keychainRoutes } from './keychain.ts'
 import { loopRoutes } from './loops.ts'
 import type { Parts } from './parts.ts'
 import { queueRoutes } from './queue.ts'
+import { queueActRoutes } from './queue-acts.ts'
 import { renderRoutes } from './render.ts'
 import { replayRoutes } from './replay.ts'
 import { resultRoutes } from './results.ts'
@@ -37,6 +39,7 @@ export function allRoutes(app: FastifyInstance, parts: Parts, version: string): 
     eventRoutes(app, parts, prefix)
     eventBatchRoutes(app, parts, prefix)
     credentialRoutes(app, parts, prefix)
+    gcpTokenRoutes(app, parts, prefix)
     keychainRoutes(app, parts, prefix)
     varRoutes(app, parts, prefix)
     resultRoutes(app, parts, prefix)
@@ -44,6 +47,7 @@ export function allRoutes(app: FastifyInstance, parts: Parts, version: string): 
     renderRoutes(app, parts, prefix)
     replayRoutes(app, parts, prefix)
     queueRoutes(app, parts, prefix)
+    queueActRoutes(app, parts, prefix)
     sqlRoutes(app, parts, { prefix, running })
     databaseRoutes(app, parts, prefix)
     statusRoutes(app, parts, prefix, version)
@@ -51,6 +55,7 @@ export function allRoutes(app: FastifyInstance, parts: Parts, version: string): 
     commandRoutes(app, parts, prefix)
   }
   leaseRoutes(app, parts, '/api/v2')
+  waitingRoutes(app, parts, '/api/v2')
   deadLetterRoutes(app, parts, '/api/v2')
   toolRoutes(app, parts, '/api/v2')
   healthRoutes(app, parts, version)

@@ -231,20 +231,23 @@ export async function rescueExpired(
  */
 export async function takeUnclaimed(
   pool: pg.Pool,
-  options: { afterSeconds: number; limit: number },
+  options: { afterSeconds: number; limit: number; to?: { lane: string; pool: string } },
 ): Promise<Waiting[]> {
   const { rows } = await pool.query<Waiting>({
     name: 'take-unclaimed',
     text: `WITH l AS MATERIALIZED (
              SELECT q.execution_id, q.queue_id FROM noetl.queue q
              WHERE q.status = 'queued' AND q.available_at <= now()
-               AND q.announced_at < now() - $1::float8 * (1 << least(q.announcements, 6) - 1) * interval '1 second'
+               AND ($3::text IS NULL OR (q.lane = $3 AND q.pool = $4))
+               AND q.announced_at < now() - interval '1 second' *
+                   $1::float8 * CASE WHEN $3 IS NULL THEN 1 << least(q.announcements, 6) - 1 ELSE 1 END
              ORDER BY q.execution_id, q.queue_id LIMIT $2 FOR UPDATE SKIP LOCKED)
            UPDATE noetl.queue q
-           SET announced_at = now(), announcements = least(q.announcements + 1, 100)
+           SET announced_at = now(),
+               announcements = CASE WHEN $3 IS NULL THEN least(q.announcements + 1, 100) ELSE q.announcements END
            FROM l WHERE q.execution_id = l.execution_id AND q.queue_id = l.queue_id
            RETURNING ${WAITING}`,
-    values: [options.afterSeconds, options.limit],
+    values: [options.afterSeconds, options.limit, options.to?.lane ?? null, options.to?.pool ?? null],
   })
   return rows
 }

@@ -3,6 +3,7 @@ import { isNoetlError, makeError } from '../errors.ts'
 import { type CallError, type Child, type LeasedCommand, makeCallError } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Task } from '../schemas/playbook.ts'
+import { installHint } from '../schemas/plugin-packages.ts'
 import { put } from '../schemas/put.ts'
 import { errorEnvelope, outputOf } from '../template/output.ts'
 import { compileTemplate, type Scope, StepResult } from '../template/template.ts'
@@ -24,7 +25,7 @@ export async function callTask(
   const { run, visit, scope, around } = at
   const loaded = around.tools.get(task.kind)
   if (loaded === undefined && task.kind !== 'playbook') {
-    const kinds = around.tools.kinds().join(', ')
+    const kinds = `${around.tools.kinds().join(', ')}${installHint(task.kind)}`
     return failed(fault('NOETL_ERR_TOOL_UNKNOWN', [task.kind, kinds], 'unknown'))
   }
   let fields: JsonObject

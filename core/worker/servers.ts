@@ -1,5 +1,7 @@
+import type { Place } from '../bus/streams.ts'
 import { type Client, makeClient, ServerError } from '../client.ts'
 import { isNoetlError } from '../errors.ts'
+import type { Notification } from '../schemas/notification.ts'
 
 /**
  * The servers a worker talks to: the one a notification names, for it has the execution in memory, else its own.
@@ -95,4 +97,18 @@ export function mayPass(error: unknown): boolean {
     isUnreachable(error) ||
     (error instanceof ServerError && (error.statusCode >= 500 || error.statusCode === 429))
   )
+}
+
+/** Asks for commands that wait, for when the bus tells of none. */
+export async function askWaiting(
+  servers: Servers,
+  about: { workerId: string; place: Place; limit: number },
+): Promise<Notification[]> {
+  const { workerId: worker_id, place, limit } = about
+  const { commands } = await servers.post<{ commands: Notification[] }>('/api/v2/commands/waiting', {
+    ...place,
+    worker_id,
+    limit: Math.min(limit, 1000),
+  })
+  return commands
 }

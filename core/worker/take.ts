@@ -1,11 +1,14 @@
 import type { Logger } from 'pino'
 import type { Bus } from '../bus/bus.ts'
+import type { Delivery } from '../bus/deliveries.ts'
 import type { Place } from '../bus/streams.ts'
+import type { Notification } from '../schemas/notification.ts'
 import { CallAborted } from '../tools/define.ts'
 import { type DeliverParts, deliver } from './deliver.ts'
 import type { Lease } from './leases.ts'
+import { makePolling } from './polling.ts'
 
-/** Takes commands from the bus, as many at once as there are slots. */
+/** Takes commands from the bus, or from servers when it is silent, as many at once as there are slots. */
 export interface Taking {
   /** Deliveries under way. */
   readonly busy: number
@@ -20,7 +23,9 @@ const FULL_MS = 100
 
 export function takeCommands(
   parts: Omit<DeliverParts, 'begin' | 'end' | 'stop'> & {
-    bus: Pick<Bus, 'deliveries'>
+    bus: Pick<Bus, 'deliveries' | 'works'>
+    /** Asks a server for commands of a place that wait. */
+    waiting: (place: Place, limit: number) => Promise<Notification[]>
     places: Place[]
     slots: number
     log: Logger
@@ -37,17 +42,34 @@ export function takeCommands(
     end: (lease) => void running.delete(lease),
   }
 
-  const deliveries = places.map((place) =>
-    bus.deliveries(place, (delivery) => {
-      if (stop.signal.aborted) return delivery.retry(0)
-      if (flights.size >= slots) return delivery.retry(FULL_MS)
-      const flight = deliver(delivery, about).catch((err) => log.error({ err }, 'a delivery failed'))
-      flights.add(flight)
-      void flight.finally(() => {
-        flights.delete(flight)
-        want()
-      })
+  function take(delivery: Delivery): void {
+    if (stop.signal.aborted || flights.size >= slots) {
+      delivery.retry(stop.signal.aborted ? 0 : FULL_MS)
+      return
+    }
+    const flight = deliver(delivery, about).catch((err) => log.error({ err }, 'a delivery failed'))
+    flights.add(flight)
+    void flight.finally(() => {
+      flights.delete(flight)
       want()
+      for (const polling of pollings) polling.freed()
+    })
+    want()
+  }
+
+  const pollings = places.map((place) =>
+    makePolling({
+      ask: (limit) => parts.waiting(place, limit),
+      free: () => (stop.signal.aborted ? 0 : slots - flights.size),
+      busWorks: bus.works,
+      onDelivery: take,
+      log,
+    }),
+  )
+  const deliveries = places.map((place, n) =>
+    bus.deliveries(place, (delivery) => {
+      pollings[n]!.told()
+      take(delivery)
     }),
   )
   function want(): void {
@@ -62,7 +84,7 @@ export function takeCommands(
     },
     async drain(graceMs) {
       stop.abort()
-      for (const place of deliveries) place.stop()
+      for (const source of [...deliveries, ...pollings]) source.stop()
       await within(graceMs, Promise.all(flights))
       const rest = [...running]
       for (const lease of rest) lease.abort(new CallAborted('stopping', 'the worker stops'))

@@ -230,6 +230,19 @@ export function makeCalls(random: Random, tables: Tables, newId: () => string): 
       ],
       [3, () => call('rescue', random.pick([1, 500]))],
       [3, () => call('takeUnclaimed', { afterSeconds: random.pick([0.5, 2]), limit: random.pick([1, 100]) })],
+      [
+        2,
+        () =>
+          call('takeUnclaimed', {
+            afterSeconds: random.pick([0.5, 2]),
+            limit: random.pick([1, 100]),
+            to: random.pick([
+              { lane: 'normal', pool: '' },
+              { lane: 'normal', pool: 'gpu' },
+              { lane: 'high', pool: '' },
+            ]),
+          }),
+      ],
       [1, () => call('forgetAnnouncements')],
       [1, () => call('makeDue', some(rows(), 3).map(named))],
       [

@@ -185,7 +185,7 @@ export function queueStatements(tables: Tables): Queue & {
       })
     },
 
-    takeUnclaimed({ afterSeconds, limit }) {
+    takeUnclaimed({ afterSeconds, limit, to }) {
       const now = tables.now()
       const due = tables
         .queueRows()
@@ -193,14 +193,16 @@ export function queueStatements(tables: Tables): Queue & {
           (row) =>
             row.status === 'queued' &&
             row.available_at <= now &&
-            row.announced_at < now - afterSeconds * 2 ** (Math.min(row.announcements, 6) - 1) * 1000,
+            (to === undefined || (row.lane === to.lane && row.pool === to.pool)) &&
+            row.announced_at <
+              now - afterSeconds * (to ? 1 : 2 ** (Math.min(row.announcements, 6) - 1)) * 1000,
         )
         .slice(0, limit)
       return tables.change(relaxed, () =>
         due.map((row) => {
           tables.touch(row)
           row.announced_at = now
-          row.announcements = Math.min(row.announcements + 1, 100)
+          if (to === undefined) row.announcements = Math.min(row.announcements + 1, 100)
           return waiting(row)
         }),
       )

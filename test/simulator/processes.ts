@@ -6,7 +6,7 @@ import { makeClaims } from '../../core/engine/claims.ts'
 import { makeEngine } from '../../core/engine/engine.ts'
 import { makeLetters } from '../../core/engine/letters.ts'
 import type { Plans } from '../../core/engine/plans.ts'
-import { leaseRoutes } from '../../core/http/commands.ts'
+import { leaseRoutes, waitingRoutes } from '../../core/http/commands.ts'
 import { eventBatchRoutes } from '../../core/http/event-batches.ts'
 import type { Parts } from '../../core/http/parts.ts'
 import { startPlan } from '../../core/http/start.ts'
@@ -26,7 +26,7 @@ import { startUpkeep } from '../../core/upkeep/upkeep.ts'
 import { makeLeases } from '../../core/worker/leases.ts'
 import { makeReports } from '../../core/worker/reports.ts'
 import { runCommand } from '../../core/worker/run-command.ts'
-import { makeServers } from '../../core/worker/servers.ts'
+import { askWaiting, makeServers } from '../../core/worker/servers.ts'
 import { takeCommands } from '../../core/worker/take.ts'
 import type { Handler, Net } from './net.ts'
 import type { Stream } from './stream.ts'
@@ -111,6 +111,7 @@ export function runServer(
     addHook: () => {},
   }
   leaseRoutes(app as unknown as FastifyInstance, parts, '/api/v2')
+  waitingRoutes(app as unknown as FastifyInstance, parts, '/api/v2')
   eventBatchRoutes(app as unknown as FastifyInstance, parts, '/api/v2')
   for (const [path, act] of Object.entries(clientActs(parts))) routes.set(`POST ${path}`, act as Handler)
   net.serve(process, url, routes)
@@ -178,6 +179,7 @@ export function runWorker(
   const taking = takeCommands({
     bus,
     places: PLACES,
+    waiting: (place, limit) => askWaiting(servers, { workerId, place, limit }),
     slots,
     leases,
     log,
