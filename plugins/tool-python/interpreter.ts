@@ -1,156 +1,191 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { encodeFrame, frameReader } from './frames.ts'
+import { encodeFrame, FRAME, type Frame, frameReader, TOLD } from './frames.ts'
+import { lineReader } from './output.ts'
 
-/** What the runner answers to a call. */
+/** What the code of a call came to. */
 export type Reply =
-  | { result: unknown; retire: boolean }
-  | { failure: { exception: string; message: string; traceback: string }; retire: boolean }
+  | { result: unknown }
+  | { failure: { exception: string; message: string; traceback: string } }
 
-/** One python process, which runs one call at a time. */
-export interface Interpreter {
-  /** Sends a call; rejects with InterpreterGone when the process ends first. */
-  call(frame: object, onLine: (stream: string, text: string, dropped: boolean) => void): Promise<Reply>
-  /** Kills the process and all it started. */
-  kill(): void
-  /** Calls answered so far. */
-  readonly calls: number
-  readonly alive: boolean
-  /** Resolves when the process has ended. */
-  exited: Promise<void>
+/** Hears what the code of a call prints. */
+export interface Listener {
+  onLine(stream: Stream, line: string): void
+  /** More is printed than may be logged. */
+  onDropped(stream: Stream): void
 }
 
-/** The process ended before it answered. */
-export class InterpreterGone extends Error {
-  override name = 'InterpreterGone'
-  readonly exitCode: number | null
-  readonly signal: string | null
-  /** It never ran: the command is not there, or no python. */
-  readonly neverBegan: boolean
+export type Stream = 'stdout' | 'stderr'
 
-  constructor(about: { exitCode: number | null; signal: string | null; neverBegan: boolean; said: string }) {
-    super(about.said)
-    this.exitCode = about.exitCode
-    this.signal = about.signal
-    this.neverBegan = about.neverBegan
+/** The warm python process: forks a child for every call, any number at once. */
+export interface Interpreter {
+  /** Sends a call. Its reply rejects with CodeEnded when there comes none; `kill` ends it with all it started. */
+  call(frame: object, listener: Listener): { reply: Promise<Reply>; kill(): void }
+  /** Ends the process and all calls; safe twice. */
+  close(): Promise<void>
+  readonly alive: boolean
+}
+
+/** How the process of a call ended before it answered. */
+interface Ending {
+  exitCode?: number | null
+  signal?: string | null
+  /** The code closed the descriptor over which its result would have come. */
+  closed?: boolean
+  /** Something else than a result came over it. */
+  foreign?: boolean
+  /** No process could be had for the call, and why. */
+  unable?: string
+}
+
+/** The code ended without a reply. */
+export class CodeEnded extends Error {
+  override name = 'CodeEnded'
+  readonly how: Ending & { interpreter?: 'ended' | 'never began' }
+
+  constructor(how: Ending & { interpreter?: 'ended' | 'never began' }, said = '') {
+    super(said)
+    this.how = how
   }
 }
 
 /** Beside this file in the sources, one folder up from the built ones. */
-const RUNNER = [new URL('./runner.py', import.meta.url), new URL('../runner.py', import.meta.url)]
+const PARENT = [new URL('./parent.py', import.meta.url), new URL('../parent.py', import.meta.url)]
   .map((url) => fileURLToPath(url))
   .find((path) => existsSync(path))!
 
-/** Starts a process in a group of its own, so that whatever the code starts can be ended with it. */
+/** Milliseconds in which an interpreter that was told to end does so; then it is killed. */
+const CLOSE_MS = 5000
+
+interface Call {
+  parts: Buffer[]
+  streams: { stdout: ReturnType<typeof lineReader>; stderr: ReturnType<typeof lineReader> }
+  listener: Listener
+  resolve(reply: Reply): void
+  reject(error: Error): void
+}
+
 export function startInterpreter(options: {
   python: string
   /** Folders of packages, looked into after the interpreter's own. */
   paths: string[]
+  /** Modules imported once, before any call. */
+  preload: string[]
   env: NodeJS.ProcessEnv
-  maxFrameBytes: number
+  /** Bytes of one result as JSON. */
+  maxResult: number
+  /** Bytes of output per call and stream. */
+  maxLog: number
 }): Interpreter {
-  const child: ChildProcess = spawn(options.python, ['-X', 'utf8', '-u', RUNNER, ...options.paths], {
+  const { python, env, paths, preload, maxResult, maxLog } = options
+  const settings = JSON.stringify({ paths, preload, maxResult, maxLog })
+  const parent = spawn(python, ['-X', 'utf8', PARENT, settings], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+    // Signals of a terminal are for the worker, which ends this by closing its pipe.
     detached: true,
-    env: options.env,
+    env,
   })
-  const toChild = child.stdio[3] as Writable
-  const fromChild = child.stdio[4] as Readable
+  const toParent = parent.stdio[3] as Writable
+  const fromParent = parent.stdio[4] as Readable
+  const calls = new Map<number, Call>()
+  let last = 0
   let said = ''
   let ready = false
-  let calls = 0
-  let ended: { exitCode: number | null; signal: string | null } | undefined
-  let current:
-    | {
-        onLine: (stream: string, text: string, dropped: boolean) => void
-        resolve(reply: Reply): void
-        reject(error: Error): void
-      }
-    | undefined
+  let ended: Ending | undefined
 
-  const read = frameReader(options.maxFrameBytes, (text) => {
-    const frame = JSON.parse(text)
-    if (frame.ready === true) ready = true
-    else if (typeof frame.log === 'string') current?.onLine(frame.stream, frame.log, frame.dropped === true)
-    else {
-      calls += 1
-      const call = current
-      current = undefined
-      call?.resolve(frame as Reply)
-    }
-  })
-  fromChild.on('data', (part: Buffer) => {
-    try {
-      read(part)
-    } catch (error) {
-      said = (error as Error).message
-      kill()
-    }
-  })
-  // What code writes past sys.stdout: child processes and C libraries.
-  for (const [name, stream] of [
-    ['stdout', child.stdout],
-    ['stderr', child.stderr],
-  ] as const) {
+  fromParent.on('data', frameReader(onFrame))
+  for (const stream of [parent.stdout, parent.stderr]) {
     stream?.setEncoding('utf8')
     stream?.on('data', (text: string) => {
       if (!ready) said = (said + text).slice(-4000)
-      current?.onLine(name, text.trimEnd(), false)
     })
   }
-  for (const stream of [toChild, fromChild, child.stdout, child.stderr]) stream?.on('error', () => {})
+  for (const stream of [toParent, fromParent, parent.stdout, parent.stderr]) stream?.on('error', () => {})
+
+  function onFrame({ kind, call: number, body }: Frame): void {
+    if (kind === TOLD.ready) ready = true
+    const call = calls.get(number)
+    if (call === undefined) return
+    if (kind === TOLD.stdout) call.streams.stdout.read(body)
+    else if (kind === TOLD.stderr) call.streams.stderr.read(body)
+    else if (kind === TOLD.stdoutDropped) drop(call, 'stdout')
+    else if (kind === TOLD.stderrDropped) drop(call, 'stderr')
+    else if (kind === TOLD.replyPart) call.parts.push(body)
+    else {
+      calls.delete(number)
+      call.streams.stdout.end()
+      call.streams.stderr.end()
+      if (kind === TOLD.ended) call.reject(new CodeEnded(JSON.parse(body.toString()) as Ending))
+      else settle(call, Buffer.concat([...call.parts, body]).toString())
+    }
+  }
+
+  function drop(call: Call, stream: Stream): void {
+    call.streams[stream].end()
+    call.listener.onDropped(stream)
+  }
 
   const exited = new Promise<void>((resolve) => {
-    const end = (exitCode: number | null, signal: string | null) => {
+    const end = (ending: Ending) => {
       if (ended !== undefined) return
-      ended = { exitCode, signal }
-      current?.reject(gone())
-      current = undefined
+      ended = ending
+      for (const call of calls.values()) call.reject(gone())
+      calls.clear()
       resolve()
     }
-    child.once('error', (error) => {
+    parent.once('error', (error) => {
       said = error.message
-      end(null, null)
+      end({})
     })
-    // 'exit' and not 'close': a grandchild that holds a pipe open must not hold the call.
-    child.once('exit', (code, signal) => setImmediate(() => end(code, signal)))
+    // Not 'close': what the code left behind may hold the pipes. A turn later, what was said has come.
+    parent.once('exit', (exitCode, signal) => setImmediate(() => end({ exitCode, signal })))
   })
 
-  function gone(): InterpreterGone {
-    return new InterpreterGone({
-      exitCode: ended?.exitCode ?? null,
-      signal: ended?.signal ?? null,
-      neverBegan: !ready,
-      said: said.trim(),
-    })
-  }
-
-  function kill(): void {
-    if (child.pid === undefined) return
-    try {
-      process.kill(-child.pid, 'SIGKILL')
-    } catch {
-      // It has ended already.
-    }
+  function gone(): CodeEnded {
+    return new CodeEnded({ ...ended, interpreter: ready ? 'ended' : 'never began' }, said.trim())
   }
 
   return {
-    call(frame, onLine) {
-      if (ended !== undefined) return Promise.reject(gone())
-      return new Promise((resolve, reject) => {
-        current = { onLine, resolve, reject }
-        toChild.write(encodeFrame(frame))
+    call(frame, listener) {
+      if (ended !== undefined) return { reply: Promise.reject(gone()), kill() {} }
+      last = (last % 0xffff_ffff) + 1
+      const number = last
+      const reply = new Promise<Reply>((resolve, reject) => {
+        const streams = {
+          stdout: lineReader((line) => listener.onLine('stdout', line)),
+          stderr: lineReader((line) => listener.onLine('stderr', line)),
+        }
+        calls.set(number, { parts: [], streams, listener, resolve, reject })
+        toParent.write(encodeFrame(FRAME.call, number, JSON.stringify(frame)))
       })
+      return { reply, kill: () => void toParent.write(encodeFrame(FRAME.kill, number)) }
     },
-    kill,
-    get calls() {
-      return calls
+    async close() {
+      toParent.end()
+      const timer = setTimeout(() => parent.kill('SIGKILL'), CLOSE_MS)
+      await exited
+      clearTimeout(timer)
     },
     get alive() {
       return ended === undefined
     },
-    exited,
+  }
+}
+
+/** The code had the pipe of its reply in hand: what came over it may be anything. */
+function settle(call: Call, text: string): void {
+  const reply = readReply(text)
+  if (reply === undefined) call.reject(new CodeEnded({ foreign: true }))
+  else call.resolve(reply)
+}
+
+function readReply(text: string): Reply | undefined {
+  try {
+    const reply = JSON.parse(text) as Reply
+    return 'result' in reply || typeof reply.failure.message === 'string' ? reply : undefined
+  } catch {
+    return undefined
   }
 }

@@ -1,26 +1,18 @@
-"""Runs the python code of steps, one call at a time, in a process that is kept warm between calls.
-
-Frames come in on file descriptor 3 and go out on 4: four bytes of length, big-endian, then JSON. Standard
-output and error belong to the code that is run. When the other end of 3 closes, the process group ends
-itself, even in the midst of a call.
-"""
+"""Runs the code of one call in a child that parent.py forked for it, and ends the child with its reply."""
 
 import ast
-import asyncio
+import atexit
 import base64
+import builtins
 import datetime
 import decimal
+import gc
 import importlib
 import inspect
-import io
 import json
 import linecache
-import logging
 import math
 import os
-import random
-import select
-import signal
 import struct
 import sys
 import threading
@@ -28,133 +20,54 @@ import traceback
 import types
 import uuid
 
-IN, OUT = 3, 4
 FILE = "<code>"
 WRAPPER = "__noetl_code__"
 EXACT = 2**53 - 1
 MAX_DEPTH = 200
 MISSING = object()
 
-
-def read_exactly(count):
-    parts = []
-    while count > 0:
-        part = os.read(IN, min(count, 1 << 20))
-        if not part:
-            os._exit(0)
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
-
-
-def read_frame():
-    (length,) = struct.unpack(">I", read_exactly(4))
-    return json.loads(read_exactly(length))
+# Functions below keep the builtins and the few functions they need, whatever the code does to the modules.
+__builtins__ = dict(vars(builtins))
+end_process, own_pid, write, length_of_frame = os._exit, os.getpid, os.write, struct.Struct(">I").pack
+encode, decode = json.dumps, json.loads
+BROKEN = json.dumps(
+    {
+        "failure": {
+            "exception": "RuntimeError",
+            "message": "RuntimeError: the code broke builtins or standard modules; its result cannot be told",
+            "traceback": "",
+        }
+    }
+).encode()
 
 
-write_lock = threading.Lock()
+class Room:
+    """Bytes that the result may still take as JSON."""
+
+    limit = left = 0
 
 
-def write_frame(text):
-    body = text.encode("utf-8", "backslashreplace")
-    data = memoryview(struct.pack(">I", len(body)) + body)
-    with write_lock:
-        while data:
-            data = data[os.write(OUT, data) :]
+def counted(items):
+    for item in items:
+        spend(2)
+        yield item
 
 
-class Output(io.TextIOBase):
-    """Standard output or error: whole lines go to the log, in order with the reply."""
-
-    def __init__(self, name):
-        self.stream = name
-        self.rest = ""
-        self.left = 0
-
-    encoding = "utf-8"
-
-    def writable(self):
-        return True
-
-    def fileno(self):
-        return 1 if self.stream == "stdout" else 2
-
-    def write(self, text):
-        if not isinstance(text, str):
-            raise TypeError("write() argument must be str, not %s" % type(text).__name__)
-        self.rest += text
-        if "\n" in self.rest:
-            lines, _, self.rest = self.rest.rpartition("\n")
-            self.tell(lines)
-        elif len(self.rest) > 65536:
-            self.finish()
-        return len(text)
-
-    def tell(self, text):
-        if self.left <= 0:
-            return
-        cut = text[: self.left]
-        self.left -= len(cut) + 1
-        dropped = self.left <= 0
-        write_frame(json.dumps({"log": cut, "stream": self.stream, "dropped": dropped}))
-
-    def finish(self):
-        if self.rest:
-            rest, self.rest = self.rest, ""
-            self.tell(rest)
-
-
-class Surroundings:
-    """What code can change beyond its own names, put back after each call."""
-
-    def __init__(self):
-        self.environ = dict(os.environ)
-        self.cwd = os.getcwd()
-        self.path = list(sys.path)
-        self.argv = list(sys.argv)
-        self.handlers = list(logging.root.handlers)
-        self.level = logging.root.level
-        self.threads = threading.active_count()
-        self.main = sys.modules["__main__"]
-        self.recursion = sys.getrecursionlimit()
-
-    def restore(self):
-        if os.environ != self.environ:
-            os.environ.clear()
-            os.environ.update(self.environ)
-        try:
-            if os.getcwd() != self.cwd:
-                os.chdir(self.cwd)
-        except OSError:
-            os.chdir(self.cwd)
-        sys.path[:] = self.path
-        sys.argv[:] = self.argv
-        sys.stdout, sys.stderr = stdout, stderr
-        sys.modules["__main__"] = self.main
-        sys.setrecursionlimit(self.recursion)
-        logging.root.handlers[:] = self.handlers
-        logging.root.setLevel(self.level)
-        logging.disable(logging.NOTSET)
-        decimal.setcontext(decimal.DefaultContext.copy())
-        random.seed()
-        linecache.cache.pop(FILE, None)
-
-    def left_behind(self):
-        """True when something of the call goes on: a thread or a child process."""
-        if threading.active_count() > self.threads:
-            return True
-        try:
-            while True:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return True
-        except ChildProcessError:
-            return False
+def spend(count):
+    """Ends a result at its limit while it is read: generators may be endless."""
+    Room.left -= count
+    if Room.left < 0:
+        raise ValueError(
+            "the result has more than %d bytes as JSON: store it elsewhere and return where" % Room.limit
+        )
 
 
 def plain(value, depth=0):
     """A value as JSON has it."""
-    if value is None or value is True or value is False or type(value) is str:
+    if type(value) is str:
+        spend(len(value))
+        return value
+    if value is None or value is True or value is False:
         return value
     if depth > MAX_DEPTH:
         raise ValueError("the result is nested deeper than %d levels, or contains itself" % MAX_DEPTH)
@@ -167,10 +80,12 @@ def plain(value, depth=0):
     if isinstance(value, str):
         return str(value)
     if isinstance(value, dict):
+        spend(2 * len(value))
         return {key_of(key): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         if hasattr(value, "_asdict"):
             return plain(value._asdict(), depth + 1)
+        spend(2 * len(value))
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, decimal.Decimal):
         if not value.is_finite():
@@ -193,7 +108,7 @@ def plain(value, depth=0):
     if hasattr(value, "value") and hasattr(type(value), "__members__"):
         return plain(value.value, depth + 1)
     if isinstance(value, (range, types.GeneratorType)) or hasattr(value, "__next__"):
-        return [plain(item, depth + 1) for item in value]
+        return [plain(item, depth + 1) for item in counted(value)]
     return str(value)
 
 
@@ -205,24 +120,14 @@ def key_of(key):
     return key.isoformat() if hasattr(key, "isoformat") else str(key)
 
 
-compiled = {}
-
-
 def compile_code(code, parameters):
     """(code object, whether it defines the wrapper function instead of running by itself)."""
-    known = compiled.get(code)
-    if known is not None and known[2] == (parameters if known[1] else None):
-        return known[0], known[1]
     try:
-        made = (compile(code, FILE, "exec"), False, None)
+        return compile(code, FILE, "exec", dont_inherit=True), False
     except SyntaxError as error:
         if "outside function" not in str(error.msg):
             raise
-        made = (compile(wrap(code, parameters), FILE, "exec"), True, parameters)
-    if len(compiled) >= 256:
-        compiled.pop(next(iter(compiled)))
-    compiled[code] = made
-    return made[0], made[1]
+        return compile(wrap(code, parameters), FILE, "exec", dont_inherit=True), True
 
 
 def wrap(code, parameters):
@@ -233,8 +138,10 @@ def wrap(code, parameters):
     frame = ast.parse("%sdef %s(): pass" % ("async " if awaits else "", WRAPPER))
     function = frame.body[0]
     function.args.args = [ast.arg(arg=name) for name in parameters]
-    function.args.kwonlyargs = []
-    function.body = tree.body + ending
+    # What is imported from the future must stand at the beginning of a module.
+    future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    function.body = [node for node in tree.body if node not in future] + ending
+    frame.body = future + frame.body
     return ast.fix_missing_locations(frame)
 
 
@@ -271,7 +178,11 @@ def call_main(main, arguments, extras):
 
 
 def awaited(value):
-    return asyncio.run(value) if inspect.iscoroutine(value) else value
+    if not inspect.iscoroutine(value):
+        return value
+    import asyncio
+
+    return asyncio.run(value)
 
 
 def import_libs(libs, namespace):
@@ -289,11 +200,8 @@ def import_libs(libs, namespace):
             namespace[alias] = importlib.import_module(str(wanted))
 
 
-def run(frame):
+def run(frame, namespace):
     code, arguments = frame["code"], frame["args"]
-    module = types.ModuleType("__main__")
-    sys.modules["__main__"] = module
-    namespace = module.__dict__
     context = frame.get("context") or {}
     extras = {
         "args": arguments,
@@ -323,8 +231,11 @@ def run(frame):
 def describe(error, code):
     """An exception for whoever wrote the code: their lines, not ours."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == FILE]
-    name = type(error).__name__
-    message = str(error)
+    name = type(error).__name__[:200]
+    try:
+        message = str(error)[:20000]
+    except Exception:
+        message = "(an exception whose str() fails)"
     line = frames[-1].lineno if frames else None
     source = frames[-1].line if frames else None
     if isinstance(error, SyntaxError) and error.filename == FILE:
@@ -340,56 +251,53 @@ def describe(error, code):
     return {"exception": name, "message": shown[:20000], "traceback": text[-20000:]}
 
 
-def answer(frame, surroundings):
-    stdout.left = stderr.left = frame["maxLog"]
-    failure = None
-    text = "null"
+def answer(body, fd, max_result):
+    """Runs one call and writes the reply to `fd`: its length (four bytes), then JSON. The process ends with it."""
+    pid = own_pid()
+    outputs = [sys.stdout, sys.stderr]
+    if "numpy.random" in sys.modules:
+        # Imported ahead, it would give every call the same numbers; those of `random` begin anew by themselves.
+        sys.modules["numpy.random"].seed()
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        reply = reply_of(body, module.__dict__, max_result)
+    except BaseException:
+        reply = BROKEN
+    if own_pid() != pid:
+        # A copy that the code made of its process; the original answers.
+        end_process(0)
+    for step in (lambda: release(module), atexit._run_exitfuncs, *[one.flush for one in outputs]):
+        try:
+            step()
+        except BaseException:
+            pass
+    data = memoryview(length_of_frame(len(reply)) + reply)
+    while data:
+        data = data[write(fd, data) :]
+    end_process(0)
+
+
+def reply_of(body, namespace, max_result):
+    frame = decode(body)
     try:
         try:
-            value = run(frame)
+            value = run(frame, namespace)
         except SystemExit as error:
             if error.code not in (None, 0):
                 raise
-            value = sys.modules["__main__"].__dict__.get("result")
-        text = json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
-        if len(text) > frame["maxResult"]:
-            raise ValueError(
-                "the result has %d bytes as JSON; at most %d were expected: store it elsewhere and return where"
-                % (len(text), frame["maxResult"])
-            )
-    except RecursionError as error:
-        failure = describe(error, frame["code"])
+            value = namespace.get("result")
+        Room.limit = Room.left = max_result
+        text = encode(plain(value), allow_nan=False, separators=(",", ":"))
+        Room.left = max_result
+        spend(len(text))
+        reply = '{"result":%s}' % text
     except BaseException as error:
-        failure = describe(error, frame["code"])
-    for stream in (stdout, stderr):
-        stream.finish()
-    retire = "true" if surroundings.left_behind() else "false"
-    if failure is None:
-        write_frame('{"result":%s,"retire":%s}' % (text, retire))
-    else:
-        write_frame('{"failure":%s,"retire":%s}' % (json.dumps(failure), retire))
-    surroundings.restore()
+        reply = '{"failure":%s}' % encode(describe(error, frame["code"]))
+    return reply.encode("utf-8", "backslashreplace")
 
 
-def end_with_the_other_side():
-    poll = select.poll()
-    poll.register(IN, 0)
-    while True:
-        for _, event in poll.poll():
-            if event & (select.POLLHUP | select.POLLERR | select.POLLNVAL):
-                os.killpg(0, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    os.set_inheritable(IN, False)
-    os.set_inheritable(OUT, False)
-    sys.path.pop(0)
-    sys.path.extend(sys.argv[1:])
-    sys.argv[:] = [""]
-    stdout, stderr = Output("stdout"), Output("stderr")
-    sys.stdout, sys.stderr = stdout, stderr
-    threading.Thread(target=end_with_the_other_side, daemon=True).start()
-    surroundings = Surroundings()
-    write_frame('{"ready":true}')
-    while True:
-        answer(read_frame(), surroundings)
+def release(module):
+    """Files that are still open are written out, temporary ones removed, as at the end of a program."""
+    if threading.active_count() == 1:
+        module.__dict__.clear()
+        gc.collect()

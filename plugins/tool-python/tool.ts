@@ -11,67 +11,69 @@ import {
 } from '@noetl/core'
 import { environmentOf } from './environment.ts'
 import { input, output, type PythonInput } from './input.ts'
-import { type Interpreter, InterpreterGone, type Reply, startInterpreter } from './interpreter.ts'
-import { makePool } from './pool.ts'
+import { CodeEnded, type Interpreter, type Listener, type Reply, startInterpreter } from './interpreter.ts'
+import { makeTurns } from './turns.ts'
 
 export interface PythonToolOptions {
   /** The interpreter. Default `python3`, from PATH. */
   python?: string
   /** A folder of packages that code may import where the interpreter has none of that name. */
   fallbackPath?: string
-  /** Processes at once, busy and idle. Default 64. */
+  /** Modules to import once, ahead of all calls: large ones, such as pandas. */
+  preload?: string[]
+  /** Calls at once. Default 64. */
   maxProcesses?: number
-  /** Calls after which a process is replaced. Default 1,000. */
-  maxCalls?: number
-  /** Milliseconds after which idle processes are ended; one stays. Default 60,000. */
-  idleMs?: number
   /** Bytes of one result as JSON. Default 32 MiB. */
   maxResultBytes?: number
-  /** Characters of output that one call may log, per stream. Default 1 MiB. */
-  maxLogCharacters?: number
+  /** Bytes of output that one call may log, per stream. Default 1 MiB. */
+  maxLogBytes?: number
   /** Seconds a call may take when the step names no `timeout`. Default: no limit but the lease's. */
   timeoutSeconds?: number
   /** Further names of the worker's environment that code may see. */
   passEnvironment?: string[]
 }
 
-/** The python tool: runs code in warm child processes, one call at a time each. */
+/** The python tool: runs code in a child process of its own per call, forked from a warm interpreter. */
 export function pythonTool(options: PythonToolOptions = {}): Tool<typeof input, typeof output> {
-  const { python = 'python3', maxResultBytes = 32 * 1024 * 1024, maxLogCharacters = 1024 * 1024 } = options
-  const paths = options.fallbackPath === undefined ? [] : [options.fallbackPath]
-  const env = environmentOf(process.env, options.passEnvironment ?? [])
-  const pool = makePool({
-    // Room around the result for the frame that carries it, and for a line of output.
-    start: () =>
-      startInterpreter({ python, paths, env, maxFrameBytes: maxResultBytes + 8 * maxLogCharacters + 4096 }),
-    maxProcesses: options.maxProcesses ?? 64,
-    maxCalls: options.maxCalls ?? 1000,
-    idleMs: options.idleMs ?? 60_000,
-  })
+  const { python = 'python3' } = options
+  const settings = {
+    python,
+    paths: options.fallbackPath === undefined ? [] : [options.fallbackPath],
+    preload: options.preload ?? [],
+    env: environmentOf(process.env, options.passEnvironment ?? []),
+    maxResult: options.maxResultBytes ?? 32 * 1024 * 1024,
+    maxLog: options.maxLogBytes ?? 1024 * 1024,
+  }
+  const turns = makeTurns(options.maxProcesses ?? 64)
+  let interpreter: Interpreter | undefined
+  let closed = false
+
+  /** Started at the first call, and again when it has died. */
+  function running(): Interpreter {
+    if (closed) throw new Error('the python tool is closed')
+    if (interpreter?.alive !== true) interpreter = startInterpreter(settings)
+    return interpreter
+  }
 
   async function run(fields: PythonInput, call: ToolCall): Promise<Json> {
     call.signal.throwIfAborted()
     const code = await codeOf(fields, call)
-    const interpreter = await pool.take(call.signal)
     const frame = {
       code,
       args: fields.input ?? {},
       libs: fields.libs ?? null,
       context: /\b(context|variables)\b/.test(code) ? call.context() : null,
-      maxResult: maxResultBytes,
-      maxLog: maxLogCharacters,
     }
     const limit = Number(fields.timeout ?? fields.timeout_seconds ?? options.timeoutSeconds ?? 0)
-    let fit = false
+    const release = await turns.take(call.signal)
     try {
-      const reply = await withinTime(interpreter, { frame, limit, call })
-      fit = !reply.retire
+      const reply = await withinTime(running(), { frame, limit, call })
       if ('failure' in reply) throw raised(reply.failure)
       return reply.result as Json
     } catch (error) {
-      throw error instanceof InterpreterGone ? goneError(error, python) : error
+      throw error instanceof CodeEnded ? endedError(error, python) : error
     } finally {
-      pool.give(interpreter, fit)
+      release()
     }
   }
 
@@ -83,7 +85,10 @@ export function pythonTool(options: PythonToolOptions = {}): Tool<typeof input, 
     textFields: ['code'],
     effect: 'idempotent',
     run,
-    close: () => pool.close(),
+    async close() {
+      closed = true
+      await interpreter?.close()
+    },
   })
 }
 
@@ -100,23 +105,20 @@ async function withinTime(
   { frame, limit, call }: { frame: object; limit: number; call: ToolCall },
 ): Promise<Reply> {
   let late = false
-  const stop = () => interpreter.kill()
-  call.signal.addEventListener('abort', stop, { once: true })
+  const { reply, kill } = interpreter.call(frame, logOf(call))
+  call.signal.addEventListener('abort', kill, { once: true })
   const timer =
     limit > 0
       ? setTimeout(
           () => {
             late = true
-            stop()
+            kill()
           },
           Math.min(limit * 1000, 2 ** 31 - 1),
         )
       : undefined
   try {
-    call.signal.throwIfAborted()
-    return await interpreter.call(frame, (stream, text, dropped) =>
-      logOutput(call, { stream, text, dropped }),
-    )
+    return await reply
   } catch (error) {
     if (call.signal.aborted) {
       const { reason } = call.signal
@@ -127,16 +129,15 @@ async function withinTime(
     throw error
   } finally {
     clearTimeout(timer)
-    call.signal.removeEventListener('abort', stop)
+    call.signal.removeEventListener('abort', kill)
   }
 }
 
-function logOutput(
-  call: ToolCall,
-  { stream, text, dropped }: { stream: string; text: string; dropped: boolean },
-): void {
-  for (const line of text.split('\n')) call.log.info({ stream, line }, 'output of python code')
-  if (dropped) call.log.warn({ stream }, 'more output of this call is dropped')
+function logOf(call: ToolCall): Listener {
+  return {
+    onLine: (stream, line) => call.log.info({ stream, line }, 'output of python code'),
+    onDropped: (stream) => call.log.warn({ stream }, 'more output of this call is dropped'),
+  }
 }
 
 function raised({
@@ -152,18 +153,33 @@ function raised({
   return new ToolError('tool_error', message, { code: exception, facets: { py } })
 }
 
-function goneError(error: InterpreterGone, python: string): ToolError {
-  if (error.neverBegan) {
-    return new ToolError(
-      'tool_error',
-      `"${python}" could not be started: ${error.message || `it ended with code ${error.exitCode}`}. Install Python 3.9 or newer, or name one with NOETL_PYTHON.`,
-      { cause: error },
+function endedError(error: CodeEnded, python: string): ToolError {
+  const { interpreter, exitCode, signal, closed, foreign, unable } = error.how
+  const told = (message: string, retryable: boolean) =>
+    new ToolError('tool_error', message, { retryable, cause: error })
+  const how = signal ? `by signal ${signal}` : `with exit code ${exitCode}`
+  if (interpreter === 'never began') {
+    const why = error.message || `it ended ${how}`
+    return told(
+      `"${python}" could not be started: ${why}. Install Python 3.9 or newer, or name one with NOETL_PYTHON.`,
+      false,
     )
   }
-  const how = error.signal === null ? `with exit code ${error.exitCode}` : `by signal ${error.signal}`
-  const why = error.message === '' ? '' : ` (${error.message})`
-  return new ToolError('tool_error', `The python process ended ${how} before the code did${why}.`, {
-    retryable: error.signal !== null,
-    cause: error,
-  })
+  if (interpreter === 'ended')
+    return told(
+      `The python interpreter from which the code was forked ended ${how} before the code did.`,
+      true,
+    )
+  if (unable !== undefined) return told(`The code was not run: ${unable}.`, true)
+  if (foreign === true)
+    return told(
+      'Something else came where the result of the code was expected: it wrote to a file descriptor that it did not open.',
+      false,
+    )
+  if (closed === true)
+    return told(
+      'The code closed the file descriptor over which its result would have come (as os.closerange and os.execv do). It may close only what it opened; run other programs with subprocess.',
+      false,
+    )
+  return told(`The python process ended ${how} before the code did.`, signal != null)
 }

@@ -66,6 +66,12 @@ const FORMS: [string, string, JsonObject, Json][] = [
     5,
   ],
   ['a top-level return in code that awaits', 'import asyncio\nawait asyncio.sleep(0)\nreturn n', { n: 2 }, 2],
+  [
+    'a top-level return after an import from the future',
+    '"""Text."""\nfrom __future__ import annotations\nimport json\ndef f(x: Unknown) -> None: return x\nreturn [f(n), f.__annotations__["x"]]',
+    { n: 2 },
+    [2, 'Unknown'],
+  ],
   ['main by parameter names', 'def main(b, a): return [a, b]', { a: 1, b: 2 }, [1, 2]],
   ['main with defaults', 'def main(a, c=5): return [a, c]', { a: 1, b: 2 }, [1, 5]],
   [
@@ -197,26 +203,6 @@ t.test('python errors: a syntax error names its line, a bare assert its source',
   t.match((await fail('def f(): return f()\nf()')).message, /RecursionError/)
 })
 
-t.test('python: a call sees nothing of the one before', async (t) => {
-  const tool = ownTool(t, { maxProcesses: 1 })
-  const go = (code: string) => tool.run({ code }, toolCall())
-  const pid = await go('import os\nresult = os.getpid()')
-  await go(`import os, sys, logging, decimal
-left = 1
-os.environ["LEFT"] = "1"
-os.chdir("/")
-sys.path.append("/left")
-sys.argv.append("left")
-logging.basicConfig(level=logging.DEBUG)
-decimal.getcontext().prec = 2
-sys.stdout = None`)
-  const seen = await go(`import os, sys, logging, decimal
-print("still there")
-result = ["left" in globals(), "LEFT" in os.environ, os.getcwd() == "/", "/left" in sys.path, "left" in sys.argv,
-  len(logging.root.handlers), decimal.getcontext().prec, os.getpid()]`)
-  t.same(seen, [false, false, false, false, false, 0, 28, pid])
-})
-
 t.test('python: the environment holds no variable of the gateway', async (t) => {
   process.env.NOETL_TEST_SECRET = 'hush'
   t.teardown(() => delete process.env.NOETL_TEST_SECRET)
@@ -246,10 +232,17 @@ t.test('python output: prints, and what child processes write, go to the log', a
   ])
   lines.length = 0
   await tool.run(
-    { code: 'import subprocess, time\nsubprocess.run(["echo", "from below"])\ntime.sleep(0.2)' },
+    {
+      code: 'import os, subprocess\nprint("first")\nsubprocess.run(["echo", "from below"])\nos.write(1, b"\\xff raw")\nos.write(2, "é".encode())',
+    },
     toolCall({ log }),
   )
-  t.match(lines, [{ stream: 'stdout', line: 'from below' }])
+  t.same(lines, [
+    { stream: 'stdout', line: 'first' },
+    { stream: 'stdout', line: 'from below' },
+    { stream: 'stdout', line: '\ufffd raw' },
+    { stream: 'stderr', line: 'é' },
+  ])
 })
 
 t.test('python output: more than its limit is dropped and said', async (t) => {
@@ -260,16 +253,26 @@ t.test('python output: more than its limit is dropped and said', async (t) => {
     warn: (facts: object) => lines.push({ ...facts, line: 'DROPPED' }),
     error() {},
   }
-  const tool = ownTool(t, { maxLogCharacters: 1000 })
-  await tool.run({ code: 'for i in range(100000): print("x" * 100)' }, toolCall({ log }))
-  t.ok(lines.length < 30)
-  t.equal(lines.at(-1)?.line, 'DROPPED')
+  const tool = ownTool(t, { maxLogBytes: 1000 })
+  for (const code of [
+    'for i in range(100000): print("x" * 100)',
+    'import subprocess\nsubprocess.run("yes | head -c 10000000", shell=True)',
+    'print("é" * 1000000, end="")',
+  ]) {
+    lines.length = 0
+    await tool.run({ code }, toolCall({ log }))
+    t.ok(lines.reduce((sum, { line }) => sum + line!.length, 0) <= 1007)
+    t.equal(lines.filter(({ line }) => line === 'DROPPED').length, 1)
+  }
 })
 
 t.test('python result: one beyond the limit is an error that says what to do', async (t) => {
   const tool = ownTool(t, { maxResultBytes: 1000 })
-  const error = await toolFailure(tool.run({ code: 'result = "x" * 2000' }, toolCall()))
-  t.match(error.message, /2002 bytes .* at most 1000/)
+  const fails = (code: string) => toolFailure(tool.run({ code }, toolCall()))
+  for (const code of ['"x" * 999', '[1] * 500', '{"a": (1 for _ in range(500))}', '"\\0" * 200'])
+    t.match((await fails(`result = ${code}`)).message, /more than 1000 bytes as JSON: store it elsewhere/)
+  t.equal(await tool.run({ code: 'result = "x" * 998' }, toolCall()), 'x'.repeat(998))
+  t.same(await tool.run({ code: 'result = (1 for _ in range(499))' }, toolCall()), Array(499).fill(1))
 })
 
 t.test('python deadline: kills the process with all it started', async (t) => {
@@ -286,7 +289,8 @@ child = subprocess.Popen(["sleep", "600"])
 print(child.pid)
 print(os.getpid())
 time.sleep(600)`
-  const error = await toolFailure(tool.run({ code, timeout: 0.5 }, toolCall({ log })))
+  await tool.run({ code: 'import subprocess' }, toolCall())
+  const error = await toolFailure(tool.run({ code, timeout: 2 }, toolCall({ log })))
   t.equal(error.kind, 'timeout')
   t.equal(error.retryable, true)
   t.equal(pids.length, 2)
@@ -316,31 +320,6 @@ t.test('python abort: the reason comes back and the process is gone', async (t) 
   controller.abort(reason)
   await t.rejects(running, reason)
   await until('the process to be gone', () => !alive(pid))
-})
-
-t.test('python: a process that dies in the midst of a call is told and replaced', async (t) => {
-  const tool = ownTool(t)
-  const exited = await toolFailure(tool.run({ code: 'import os\nos._exit(7)' }, toolCall()))
-  t.match(exited.message, /exit code 7/)
-  const killed = await toolFailure(tool.run({ code: 'import os\nos.kill(os.getpid(), 9)' }, toolCall()))
-  t.match(killed.message, /signal SIGKILL/)
-  t.equal(killed.retryable, true)
-  t.equal(await tool.run({ code: 'result = 1' }, toolCall()), 1)
-})
-
-t.test('python: a process is used again, but not when a thread or child of a call goes on', async (t) => {
-  const tool = ownTool(t, { maxProcesses: 1 })
-  const pid = () => tool.run({ code: 'import os\nresult = os.getpid()' }, toolCall())
-  const first = await pid()
-  t.equal(await pid(), first)
-  await tool.run(
-    { code: 'import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()' },
-    toolCall(),
-  )
-  const second = await pid()
-  t.not(second, first)
-  await tool.run({ code: 'import subprocess\nsubprocess.Popen(["sleep", "600"])' }, toolCall())
-  t.not(await pid(), second)
 })
 
 t.test('python: calls run side by side, each in a process of its own', async (t) => {
