@@ -89,6 +89,7 @@ export const ERRORS = {
     'Credential %s was stored under another key (%s, this server has %s): start with the key it was stored under.',
     500,
   ],
+  NOETL_ERR_CREDENTIAL_TOKEN: ['No token was had for credential %s: %s.', 502],
   NOETL_ERR_KEYCHAIN_NOT_FOUND: [
     'No keychain entry %s is stored for catalog id %s, or it has expired. Store it with: POST /api/keychain/{catalog_id}/{name} {"data"}',
     404,

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { makeError } from '../errors.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { readPublicKey } from '../store/sealing-to.ts'
 import { beatWorker, listWorkers, putWorker, removeWorker } from '../store/workers.ts'
 import type { Parts } from './parts.ts'
 import { Name } from './shapes.ts'
@@ -68,6 +69,13 @@ export function workerRoutes(app: FastifyInstance, parts: Parts, prefix: string)
     }
   }
 
+  // Executions are not bound to servers: whichever is asked takes any of them.
+  app.get(
+    `${prefix}/runtime/shard-info`,
+    { schema: { summary: 'Which executions this server takes: all' } },
+    () => ({ status: 'ok', sharded: false, shard_index: 0, shard_count: 1 }),
+  )
+
   for (const { at, brokers } of LISTS) {
     app.get<{ Querystring: Static<typeof Filter> }>(
       `${prefix}/${at}`,
@@ -90,10 +98,13 @@ export function workerRoutes(app: FastifyInstance, parts: Parts, prefix: string)
   }
 
   async function register(body: Static<typeof Register>, usual: string): Promise<object> {
-    const { name, runtime, status, capacity, labels, kinds, meta, hostname, pid, uri } = body as Record<
-      string,
-      Json
-    >
+    const { name, runtime, status, capacity, labels, kinds, meta, hostname, pid, uri, public_key } =
+      body as Record<string, Json>
+    if (public_key !== undefined && public_key !== null && readPublicKey(public_key) === undefined) {
+      throw makeError('NOETL_ERR_REQUEST_INVALID', [
+        'body/public_key is no X25519 public key; 32 bytes in base64 were expected',
+      ])
+    }
     const kind = [body.kind, body.component_type].find((word) => typeof word === 'string') ?? usual
     const runtime_id = await putWorker(pool, {
       name: body.name,
@@ -103,7 +114,7 @@ export function workerRoutes(app: FastifyInstance, parts: Parts, prefix: string)
       capacity: typeof capacity === 'number' ? capacity : null,
       labels: isObject(labels) ? labels : {},
       kinds: Array.isArray(kinds) ? kinds.filter((word) => typeof word === 'string') : [],
-      meta: { ...(isObject(meta) ? meta : {}), kind, ...present({ hostname, pid, uri }) },
+      meta: { ...(isObject(meta) ? meta : {}), kind, ...present({ hostname, pid, uri, public_key }) },
     })
     return { status: 'ok', name, runtime_id, kind, runtime: runtime ?? null }
   }

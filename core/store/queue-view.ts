@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import type { Waiting } from './queue.ts'
 
 /** A live command as it may be shown: without its token. */
 export interface QueuedCommand {
@@ -60,4 +61,20 @@ export async function pickQueued(
     values: [limit],
   })
   return rows
+}
+
+/** A live command by its id, or by its execution and node: what an announcement of it needs. */
+export async function findQueued(
+  pool: pg.Pool,
+  wanted: { queueId: string | null; executionId: string | null; nodeId: string | null },
+): Promise<(Waiting & { status: string }) | undefined> {
+  const { rows } = await pool.query<Waiting & { status: string }>({
+    name: 'find-queued',
+    text: `SELECT execution_id, queue_id, node_name, lane, pool, status FROM noetl.queue
+           WHERE queue_id = $1::bigint
+              OR ($1::bigint IS NULL AND execution_id = $2::bigint AND $3::text IN (node_id::text, node_name))
+           ORDER BY queue_id LIMIT 1`,
+    values: [wanted.queueId, wanted.executionId, wanted.nodeId],
+  })
+  return rows[0]
 }

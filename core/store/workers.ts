@@ -50,6 +50,18 @@ export async function beatWorker(pool: pg.Pool, name: string): Promise<boolean> 
   return (rowCount ?? 0) > 0
 }
 
+/** One worker by its name. */
+export async function findWorker(
+  pool: pg.Pool,
+  name: string,
+): Promise<Pick<WorkerEntry, 'name' | 'meta'> | undefined> {
+  const { rows } = await pool.query<Pick<WorkerEntry, 'name' | 'meta'>>(
+    'SELECT name, meta FROM noetl.worker WHERE name = $1',
+    [name],
+  )
+  return rows[0]
+}
+
 export async function removeWorker(pool: pg.Pool, name: string): Promise<boolean> {
   const { rowCount } = await pool.query('DELETE FROM noetl.worker WHERE name = $1', [name])
   return (rowCount ?? 0) > 0
