@@ -403,7 +403,7 @@ export function makeEngine(parts: {
         return { status: 'duplicate', event_id: recorded, commands_generated: 0, execution_status }
       const { command_id, worker_id, attempt } = report
       const event_id = newId(executionId)
-      await store.tellLate({
+      const kept = await store.tellLate({
         execution_id: executionId,
         event_id,
         node_name: report.step,
@@ -411,7 +411,7 @@ export function makeEngine(parts: {
         meta: { command_id, attempt, status: report.outcome.status },
       })
       publish('noetl:late', { execution_id: executionId, command_id, worker_id })
-      return { status: 'late', event_id, commands_generated: 0, execution_status }
+      return { status: 'late', event_id: kept ? event_id : null, commands_generated: 0, execution_status }
     },
 
     cancel: (executionId, reason) => end(executionId, { type: 'cancel', reason }),

@@ -23,7 +23,13 @@ export async function wasRecorded(
   return rows[0]?.event_id
 }
 
-/** Keeps a report that came too late, for those who ask what happened; it changes nothing. */
+/** Late reports kept of one command: enough to see who was late, and no way to fill the table. */
+export const LATE_KEPT = 8
+
+/**
+ * Keeps a report that came too late, for those who ask what happened; it changes nothing. False when it was not kept:
+ * the execution never issued such a command, or enough of them are there.
+ */
 export async function tellLate(
   pool: pg.Pool,
   event: {
@@ -31,13 +37,25 @@ export async function tellLate(
     event_id: string
     node_name: string
     worker_id: string | null
-    meta: object
+    meta: { command_id: string; attempt: number | null; status: string }
   },
-): Promise<void> {
-  await pool.query({
+): Promise<boolean> {
+  const { rowCount } = await pool.query({
     name: 'tell-late',
     text: `INSERT INTO noetl.event (execution_id, event_id, event_type, node_name, worker_id, meta)
-           SELECT execution_id, $2, 'command.late', $3, $4, $5 FROM noetl.execution WHERE execution_id = $1`,
-    values: [event.execution_id, event.event_id, event.node_name, event.worker_id, jsonText(event.meta)],
+           SELECT execution_id, $2, 'command.late', $3, $4, $5 FROM noetl.event
+           WHERE execution_id = $1 AND event_id = $6 AND event_type = 'command.issued'
+             AND (SELECT count(*) FROM (
+                    SELECT FROM noetl.event WHERE execution_id = $1 AND event_id > $6 AND event_type = 'command.late'
+                      AND meta->>'command_id' = $6::text LIMIT ${LATE_KEPT}) AS late) < ${LATE_KEPT}`,
+    values: [
+      event.execution_id,
+      event.event_id,
+      event.node_name,
+      event.worker_id,
+      jsonText(event.meta),
+      event.meta.command_id,
+    ],
   })
+  return rowCount === 1
 }

@@ -285,3 +285,21 @@ t.test('reports: flags of later clients are taken, and a result stored before is
   )
   t.same(told.result, { _ref: 'gs://bucket/x', _store: 'gcs' })
 })
+
+t.test('reports: of those that come too late the first eight of a command are kept', async (t) => {
+  const { execution_id, command_id } = await batchFor()
+  await send('POST', `/api/executions/${execution_id}/cancel`, {})
+  const report = (worker_id: string, command: string) =>
+    send('POST', '/api/events', {
+      ...{ execution_id, step: 'start', name: 'call.done', worker_id },
+      payload: { command_id: command, result: 1 },
+    })
+  const late = async () =>
+    (await eventsOf(execution_id)).filter(({ event_type }) => event_type === 'command.late').length
+  for (let i = 0; i < 12; i++) t.equal((await report(`w${i}`, command_id)).status, 409)
+  t.equal(await late(), 8)
+  for (let i = 0; i < 3; i++)
+    t.equal((await report('w', String(i + 1))).status, 409, 'a command that never was')
+  t.equal((await report('w', execution_id)).status, 409, 'an id that is of something else')
+  t.equal(await late(), 8)
+})

@@ -262,7 +262,7 @@ export function makeCalls(random: Random, tables: Tables, newId: () => string): 
             event_id: newId(),
             node_name: 'a',
             worker_id: random.pick([null, 'w1']),
-            meta: { attempt: 1 },
+            meta: { command_id: random.pick(kept.events).event_id, attempt: 1, status: 'ok' },
           }),
       ],
       [1, () => call('findStalled', random.pick([0, 5]), 100)],

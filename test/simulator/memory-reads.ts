@@ -1,5 +1,6 @@
 import type { Event } from '../../core/schemas/event.ts'
 import type { Json, JsonObject } from '../../core/schemas/json.ts'
+import { LATE_KEPT } from '../../core/store/reports.ts'
 import { loopResult } from '../../core/store/results.ts'
 import type { Statements } from './memory-store.ts'
 import { byId, type Tables } from './tables.ts'
@@ -108,7 +109,14 @@ export function readStatements(tables: Tables): Reads {
 
     tellLate({ execution_id, event_id, node_name, worker_id, meta }) {
       const kept = executions.get(execution_id)
-      if (kept === undefined) return
+      const { command_id } = meta
+      const issued = kept?.events.some(
+        (event) => event.event_id === command_id && event.event_type === 'command.issued',
+      )
+      const late = eventsOf(execution_id).filter(
+        (event) => event.event_type === 'command.late' && event.meta?.command_id === command_id,
+      )
+      if (kept === undefined || !issued || late.length >= LATE_KEPT) return false
       tables.change({ durable: true }, () =>
         tables.addEvent(kept, {
           event_id,
@@ -120,6 +128,7 @@ export function readStatements(tables: Tables): Reads {
           meta: meta as JsonObject,
         }),
       )
+      return true
     },
 
     findStalled: (seconds, limit) =>
