@@ -181,6 +181,7 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
   function readToolOptions(): Record<string, JsonObject> {
     const text = get('NOETL_TOOL_OPTIONS')
     const python = get('NOETL_PYTHON')
+    const preload = list('NOETL_PYTHON_PRELOAD', [])
     let given: unknown = {}
     try {
       given = text === undefined ? {} : JSON.parse(text)
@@ -198,6 +199,7 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     const fallbackPath = join(resolve(get('NOETL_DATA_DIR') ?? '.noetl'), 'python')
     const own: JsonObject = {
       ...(python === undefined ? {} : { python }),
+      ...(preload.length === 0 ? {} : { preload }),
       ...(existsSync(fallbackPath) ? { fallbackPath } : {}),
     }
     return Object.keys(own).length === 0 ? options : { ...options, python: { ...own, ...options.python } }

@@ -51,10 +51,14 @@ t.test('config: no fault shows a secret', async (t) => {
   })
 })
 
-t.test('config: NOETL_PYTHON is an option of the python tool, under those that name it', async (t) => {
+t.test('config: NOETL_PYTHON and _PRELOAD are options of the python tool, under those that name it', async (t) => {
   t.same(readConfig({}, { NOETL_DATA_DIR: '/none', NOETL_PYTHON: '/p' }).worker.toolOptions, {
     python: { python: '/p' },
   })
+  t.same(
+    readConfig({}, { NOETL_DATA_DIR: '/none', NOETL_PYTHON_PRELOAD: 'pandas, psycopg' }).worker.toolOptions,
+    { python: { preload: ['pandas', 'psycopg'] } },
+  )
   t.same(
     readConfig(
       {},
