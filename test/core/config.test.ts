@@ -51,7 +51,7 @@ t.test('config: no fault shows a secret', async (t) => {
   })
 })
 
-t.test('config: NOETL_PYTHON and _PRELOAD are options of the python tool, under those that name it', async (t) => {
+t.test('config: NOETL_PYTHON and _PRELOAD are options of the tool, under those that name it', async (t) => {
   t.same(readConfig({}, { NOETL_DATA_DIR: '/none', NOETL_PYTHON: '/p' }).worker.toolOptions, {
     python: { python: '/p' },
   })
