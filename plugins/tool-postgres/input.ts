@@ -27,6 +27,12 @@ export const input = Type.Object(
     params: maybe(Type.Union([Type.Array(Type.Unknown(), { description: 'Values of $1, $2, ...' }), named])),
     timeout: maybe(seconds),
     timeout_seconds: maybe(seconds),
+    exactly_once: maybe(
+      Type.Boolean({
+        description:
+          'All statements commit in one transaction, together with a marker: a repeat of the call runs none of them',
+      }),
+    ),
     pool: maybe(named),
     input: maybe(named),
   },

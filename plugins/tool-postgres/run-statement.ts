@@ -25,11 +25,11 @@ const CHANGES = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE', 'COPY'])
 
 /**
  * Runs one statement. Without values it goes as a simple query, in which VACUUM and CREATE INDEX
- * CONCURRENTLY are allowed. Rows are counted as they arrive: past the limit they are dropped.
+ * CONCURRENTLY are allowed; `single` sends it so that the server takes one statement only. Rows are counted as they arrive: past the limit they are dropped.
  */
 export function runStatement(
   client: pg.ClientBase,
-  statement: { text: string; values: readonly Json[] | null },
+  statement: { text: string; values: readonly Json[] | null; single?: boolean },
   intake: Intake,
 ): Promise<StatementResult> {
   return new Promise((resolve, reject) => {
@@ -37,6 +37,7 @@ export function runStatement(
     const query = new pg.Query<JsonObject>({
       text: statement.text,
       ...(statement.values === null ? {} : { values: [...statement.values] }),
+      ...(statement.single ? { queryMode: 'extended' } : {}),
       types: { getTypeParser: (oid: number) => counting(parserOf(oid), intake) },
     } as pg.QueryConfig)
     query.on('row', (row) => {

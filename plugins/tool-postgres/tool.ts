@@ -1,5 +1,6 @@
 import { CONTRACT, defineTool, type JsonObject, type Tool, ToolError } from '@noetl/core'
 import pg from 'pg'
+import { openOnce, refuseUnfit } from './exactly-once.ts'
 import { statementFailure } from './failures.ts'
 import { input, output } from './input.ts'
 import { openPools } from './pools.ts'
@@ -21,6 +22,10 @@ export interface PostgresToolOptions {
   maxRows?: number
   /** Characters of one call's values, over all its statements. Default 64 Mi. */
   maxBytes?: number
+  /** Where calls with `exactly_once` leave their markers: a table, or schema.table. Default noetl_completed. */
+  completedTable?: string
+  /** Bytes of the result of a call with `exactly_once`. Default 1 Mi. */
+  maxRecordedBytes?: number
 }
 
 const DEFAULT_TIMEOUT_SECONDS = 60
@@ -29,6 +34,8 @@ const DEFAULT_TIMEOUT_SECONDS = 60
 export function postgresTool(options: PostgresToolOptions = {}): Tool<typeof input, typeof output> {
   const { maxConnections = 16, maxPools = 32, idleMs = 30_000, connectMs = 10_000 } = options
   const { maxRows = 100_000, maxBytes = 64 * 1024 * 1024 } = options
+  const { completedTable = 'noetl_completed', maxRecordedBytes = 1024 * 1024 } = options
+  const once = openOnce({ table: completedTable, maxBytes: maxRecordedBytes })
   const pools = openPools({ maxConnections, maxPools, idleMs, connectMs })
   const sessions = openSessions(pools)
   return defineTool({
@@ -42,19 +49,32 @@ export function postgresTool(options: PostgresToolOptions = {}): Tool<typeof inp
       const statements = await findStatements(fields, call)
       const settings = await findSettings(fields, (alias) => call.credentials(alias))
       const seconds = Number(fields.timeout ?? fields.timeout_seconds ?? DEFAULT_TIMEOUT_SECONDS)
+      const limits = { maxRows, maxBytes }
+      if (!fields.exactly_once) {
+        return sessions.within({ settings, seconds, call }, (session) =>
+          runAll(statements, session, { settings, limits, single: false }),
+        )
+      }
+      refuseUnfit(statements)
       return sessions.within({ settings, seconds, call }, (session) =>
-        runAll(statements, session, settings, { maxRows, maxBytes }),
+        once.run({ session, settings, call }, () =>
+          runAll(statements, session, { settings, limits, single: true }),
+        ),
       )
     },
     close: () => pools.close(),
   })
 }
 
+interface Limits {
+  maxRows: number
+  maxBytes: number
+}
+
 async function runAll(
   statements: readonly Placed[],
   session: Session,
-  settings: Settings,
-  limits: { maxRows: number; maxBytes: number },
+  { settings, limits, single }: { settings: Settings; limits: Limits; single: boolean },
 ): Promise<JsonObject> {
   const done: JsonObject = {}
   let last: StatementResult = { rows: [], columns: [], row_count: 0, affected_rows: 0 }
@@ -63,7 +83,7 @@ async function runAll(
     session.throwIfStopped()
     session.note(statement)
     try {
-      last = await runStatement(session.client, statement, intake)
+      last = await runStatement(session.client, { ...statement, single }, intake)
     } catch (error) {
       if (intake.exceeded) throw tooMuch(ordinal, intake)
       session.throwIfStopped()
@@ -76,7 +96,7 @@ async function runAll(
     const { rows, columns, row_count } = last
     done[`command_${ordinal}`] = { status: 'success', rows, columns, row_count }
   }
-  if (session.inTransaction()) {
+  if (!single && session.inTransaction()) {
     throw new ToolError(
       'tool_error',
       'The SQL began a transaction and did not end it, so it was rolled back: add COMMIT.',
