@@ -4,11 +4,22 @@ import { type Args, applyFilter, applyTest, callFunction } from './calls.ts'
 import { compares, contains } from './comparison.ts'
 import type { Arguments, Expression, Path } from './expression.ts'
 import { boundText, fail } from './failure.ts'
-import { LIMITS } from './limits.ts'
+import { LIMITS, takeSpent } from './limits.ts'
 import { callMethod } from './methods.ts'
 import { slice } from './sequences.ts'
 import type { Statement } from './statements.ts'
-import { describe, holds, member, numeric, StepResult, settle, stored, toText } from './values.ts'
+import {
+  charactersOf,
+  describe,
+  holds,
+  keysOf,
+  member,
+  numeric,
+  StepResult,
+  settle,
+  stored,
+  toText,
+} from './values.ts'
 
 /** Where names come from. Whatever `lookup` throws passes through an evaluation unchanged. */
 export interface Scope {
@@ -42,6 +53,8 @@ export class Evaluation {
   #fuel: number = LIMITS.fuel
 
   constructor(scope: Scope) {
+    // What another left unpaid is not this one's.
+    takeSpent()
     this.#scope = scope
   }
 
@@ -98,7 +111,11 @@ export class Evaluation {
         return holds(left) ? left : this.raw(expression.right)
       }
       case 'binary':
-        return binary(expression.sign, this.value(expression.left), this.value(expression.right))
+        return binary(
+          expression.sign,
+          this.#weighed(this.value(expression.left)),
+          this.#weighed(this.value(expression.right)),
+        )
       case 'comparison':
         return this.#comparison(expression)
       case 'conditional':
@@ -113,7 +130,9 @@ export class Evaluation {
         return applyTest(name, this.#weighed(this.value(value)), this.#args(args))
       }
       case 'method':
-        return callMethod(expression.name, this.#method(expression.value), this.#args(expression.args))
+        return this.#bounded(
+          callMethod(expression.name, this.#method(expression.value), this.#args(expression.args)),
+        )
       case 'call':
         return callFunction(expression.name, this.#args(expression.args), () => this.#scope.lookup('now'))
       default:
@@ -227,7 +246,12 @@ export class Evaluation {
   /** `default` evaluates its argument only when it is wanted, and leaves a step's wrapper on. */
   #filter({ name, value, args }: Expression & { kind: 'filter' }): unknown {
     if (name !== 'default' && name !== 'd') {
-      return applyFilter(name, this.#weighed(this.value(value)), this.#args(args))
+      const made = applyFilter(
+        name,
+        this.#weighed(this.value(value), QUICK.has(name) ? 6 : 3),
+        this.#args(args),
+      )
+      return this.#bounded(made)
     }
     const given = this.raw(value)
     const named = new Map(args.named)
@@ -241,7 +265,7 @@ export class Evaluation {
   /** `.get()` reads like `.name` does, so it wants the wrapper; other methods the bare value. */
   #method(base: Expression): { raw: unknown; value: () => unknown } {
     const raw = this.raw(base)
-    return { raw, value: () => this.#weighed(settle(raw)) }
+    return { raw, value: () => this.#weighed(settle(raw), 3) }
   }
 
   #args({ list, named }: Arguments): Args {
@@ -251,16 +275,29 @@ export class Evaluation {
   }
 
   #burn(amount: number): void {
-    this.#fuel -= amount
+    this.#fuel -= amount + takeSpent()
     if (this.#fuel < 0) fail('it takes too many operations')
   }
 
-  #weighed(value: unknown): unknown {
+  /** What an operation goes through costs as it is long: 2 to the power of `shift` characters a unit. */
+  #weighed(value: unknown, shift = 6): unknown {
     if (Array.isArray(value)) this.#burn(value.length >> 3)
-    else if (typeof value === 'string') this.#burn(value.length >> 8)
+    else if (typeof value === 'string') this.#burn(value.length >> shift)
     return value
   }
+
+  #bounded(made: unknown): unknown {
+    if (typeof made === 'string') boundText(made.length)
+    this.#burn(0)
+    return made
+  }
 }
+
+/** Filters that go through a text at the speed of memory; others look at each character. */
+const QUICK: ReadonlySet<string> = new Set([
+  ...['length', 'count', 'lower', 'upper', 'string', 'safe', 'bool', 'int', 'float'],
+  ...['tojson', 'to_json', 'b64encode', 'b64decode'],
+])
 
 /** True for what may hand on a value of the scope as it is. */
 function isDirect({ kind, ...rest }: Expression): boolean {
@@ -278,8 +315,8 @@ function isDirect({ kind, ...rest }: Expression): boolean {
 function elements(value: unknown): readonly unknown[] {
   if (value === undefined || value === null) return []
   if (Array.isArray(value)) return value
-  if (typeof value === 'object') return Object.keys(value)
-  if (typeof value === 'string') return Array.from(value)
+  if (typeof value === 'object') return keysOf(value)
+  if (typeof value === 'string') return charactersOf(value)
   return fail(`${describe(value)} has no elements to loop over`)
 }
 

@@ -3,7 +3,9 @@ import type { Args } from './calls.ts'
 import { toFraction, toWhole } from './convert.ts'
 import { boundText, fail } from './failure.ts'
 import { printf } from './format.ts'
-import { describe, holds, member, numeric, stored, toJson, toText } from './values.ts'
+import { spend } from './limits.ts'
+import { entriesOf } from './sequences.ts'
+import { charactersOf, describe, holds, keysOf, member, numeric, stored, toJson, toText } from './values.ts'
 
 type Filter = (value: unknown, args: Args) => unknown
 
@@ -15,7 +17,7 @@ const length: Filter = (value) => {
   if (value === undefined) return 0
   if (typeof value === 'string') return countCharacters(value)
   if (typeof value === 'object' && value !== null) {
-    return Array.isArray(value) ? value.length : Object.keys(value).length
+    return Array.isArray(value) ? value.length : keysOf(value).length
   }
   return fail(`${describe(value)} has no length`)
 }
@@ -94,18 +96,33 @@ export function replace(text: string, [from, to, count]: readonly unknown[]): st
   if (from === undefined || to === undefined) fail('replace takes what to replace, and with what')
   const old = toText(from)
   const fresh = toText(to)
-  const parts = old === '' ? ['', ...text, ''] : text.split(old)
   const limit = numeric(count)
-  const times =
-    limit === undefined || limit < 0 ? parts.length - 1 : Math.min(Number(limit), parts.length - 1)
-  boundText(text.length + times * Math.max(0, fresh.length - old.length))
-  return (
-    parts.slice(0, times + 1).join(fresh) +
-    parts
-      .slice(times + 1)
-      .map((part) => old + part)
-      .join('')
-  )
+  const most = limit === undefined || limit < 0 ? Number.POSITIVE_INFINITY : Number(limit)
+  if (old === '') return between(text, fresh, most)
+  const pieces: string[] = []
+  let length = 0
+  let begin = 0
+  for (let at = text.indexOf(old); at >= 0 && pieces.length < most; at = text.indexOf(old, begin)) {
+    length += at - begin + fresh.length
+    boundText(length)
+    pieces.push(text.slice(begin, at))
+    begin = at + old.length
+  }
+  boundText(length + text.length - begin)
+  spend(pieces.length >> 2)
+  pieces.push(text.slice(begin))
+  return pieces.join(fresh)
+}
+
+/** Python's replacing of nothing: the text goes before each character, and behind the last. */
+function between(text: string, fresh: string, most: number): string {
+  boundText(text.length + fresh.length * Math.min(most, text.length + 1))
+  const pieces = charactersOf(text)
+  const times = Math.min(most, pieces.length + 1)
+  if (times === 0) return text
+  if (times > pieces.length) return `${fresh}${pieces.join(fresh)}${fresh}`
+  const rest = pieces.splice(times - 1).join('')
+  return fresh + [...pieces, rest].join(fresh)
 }
 
 export function strip(text: string, characters: unknown, side: 'both' | 'left' | 'right'): string {
@@ -146,7 +163,7 @@ function round(value: unknown, precision: unknown, method: unknown): number | bi
 
 function urlencode(value: unknown): string {
   if (typeof value !== 'object' || value === null) return quote(toText(value)).replaceAll('%2F', '/')
-  const pairs = Array.isArray(value) ? value : Object.entries(value)
+  const pairs = Array.isArray(value) ? value : entriesOf(value)
   return pairs
     .map((pair: unknown) => {
       const [key, item] = Array.isArray(pair) ? pair : fail('urlencode takes a text, an object or pairs')

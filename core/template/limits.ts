@@ -16,3 +16,17 @@ export const LIMITS = {
   kept: 4096,
   keptCharacters: 16 * 2 ** 20,
 } as const
+
+let spent = 0
+
+/** Counts work that turns on the size of values, in the units of `LIMITS.fuel`. */
+export function spend(units: number): void {
+  spent += units
+}
+
+/** What was counted since the last time, for the evaluation under way to pay. */
+export function takeSpent(): number {
+  const units = spent
+  spent = 0
+  return units
+}

@@ -1,7 +1,18 @@
 import { binary } from './arithmetic.ts'
 import type { Args } from './calls.ts'
 import { boundText, fail } from './failure.ts'
-import { compare, describe, equal, holds, member, stored, toJson, toText } from './values.ts'
+import {
+  charactersOf,
+  compare,
+  describe,
+  equal,
+  holds,
+  keysOf,
+  member,
+  stored,
+  toJson,
+  toText,
+} from './values.ts'
 
 /** Filters and tests by name, for filters that apply one to each element. */
 interface Named {
@@ -23,7 +34,7 @@ export const SEQUENCE_FILTERS: ReadonlyMap<string, Filter> = new Map<string, Fil
   [
     'reverse',
     (value) =>
-      typeof value === 'string' ? Array.from(value).reverse().join('') : [...listOf(value)].reverse(),
+      typeof value === 'string' ? charactersOf(value).reverse().join('') : [...listOf(value)].reverse(),
   ],
   [
     'join',
@@ -51,14 +62,16 @@ export const SEQUENCE_FILTERS: ReadonlyMap<string, Filter> = new Map<string, Fil
 function listOf(value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value
   if (value === undefined) return []
-  if (typeof value === 'string') return Array.from(value)
-  if (typeof value === 'object' && value !== null) return Object.keys(value)
+  if (typeof value === 'string') return charactersOf(value)
+  if (typeof value === 'object' && value !== null) return keysOf(value)
   return fail(`${describe(value)} is no list`)
 }
 
 export function entriesOf(value: unknown): [string, unknown][] {
   if (value === undefined) return []
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return Object.entries(value)
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return keysOf(value).map((key) => [key, (value as Record<string, unknown>)[key]])
+  }
   return fail(`${describe(value)} is no object`)
 }
 
@@ -146,7 +159,7 @@ function unique(list: readonly unknown[], attribute: unknown): unknown[] {
 /** `value[from:to:step]`. */
 export function slice(value: unknown, [from, to, step]: readonly unknown[]): unknown {
   if (value === undefined || value === null) return undefined
-  const list = typeof value === 'string' ? Array.from(value) : value
+  const list = typeof value === 'string' ? charactersOf(value) : value
   if (!Array.isArray(list)) return fail(`${describe(value)} cannot be cut`)
   const by = bound(step) ?? 1
   if (by === 0) fail('the step of a slice cannot be 0')

@@ -147,7 +147,7 @@ function evaluator(source: string, value: Expression): (scope: Scope) => unknown
 }
 
 /** Expressions whose value is made anew of others, which may be larger than all of them. */
-const MAKES: ReadonlySet<Expression['kind']> = new Set(['list', 'dict', 'binary'])
+const MAKES: ReadonlySet<Expression['kind']> = new Set(['list', 'dict', 'binary', 'filter', 'method'])
 
 /** Only a root may be a map whose members are fetched; below it a value is JSON, or a step's in its wrapper. */
 function settlePath(value: unknown, depth: number): unknown {

@@ -1,7 +1,7 @@
 import { isObject, type Json } from '../schemas/json.ts'
 import { put } from '../schemas/put.ts'
 import { fail } from './failure.ts'
-import { LIMITS } from './limits.ts'
+import { LIMITS, spend } from './limits.ts'
 
 /**
  * Wraps a step's result wherever it stands in a scope: as a root, or as a member of the `steps` map. Reading
@@ -46,7 +46,20 @@ export function member(base: unknown, key: unknown): unknown {
       ? (base as Record<string, unknown>)[name]
       : undefined
   }
-  return typeof base === 'string' && typeof key === 'number' ? Array.from(base).at(key) : undefined
+  return typeof base === 'string' && typeof key === 'number' ? charactersOf(base).at(key) : undefined
+}
+
+/** An object's keys; to list those of a large one takes its time. */
+export function keysOf(object: object): string[] {
+  const keys = Object.keys(object)
+  spend(keys.length >> 2)
+  return keys
+}
+
+/** A text's characters, as Python counts them. */
+export function charactersOf(text: string): string[] {
+  spend(text.length >> 3)
+  return Array.from(text)
 }
 
 /** Keys that only the part at hand has: asking for others of them loads nothing. */
@@ -96,6 +109,7 @@ export function boundJson(value: unknown): void {
     } else characters += 1
     if (characters > LIMITS.output) fail(`the value would be longer than ${LIMITS.output} characters`)
   }
+  spend(characters >> 3)
 }
 
 /** How a value prints inside text: nothing for null and undefined, lists and objects as JSON on one line. */
@@ -133,11 +147,12 @@ export function truthy(value: unknown): boolean {
 export function holds(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return Boolean(value)
   if (value instanceof StepResult) return value.isPart || holds(value.near)
-  return Array.isArray(value) ? value.length > 0 : Object.keys(value).length > 0
+  return Array.isArray(value) ? value.length > 0 : keysOf(value).length > 0
 }
 
 /** Undefined equals nothing; true is 1, as in Python. */
 export function equal(left: unknown, right: unknown): boolean {
+  spend(typeof left === 'string' ? left.length >> 8 : 1)
   if (left === undefined || right === undefined) return false
   if (left === null || right === null) return left === right
   if (typeof left === 'object') {
@@ -150,7 +165,7 @@ export function equal(left: unknown, right: unknown): boolean {
       )
     }
     if (!isObject(left) || !isObject(right)) return false
-    const keys = Object.keys(left)
+    const keys = keysOf(left)
     return (
       keys.length === Object.keys(right).length &&
       keys.every((key) => Object.hasOwn(right, key) && equal(left[key], right[key]))
@@ -165,6 +180,7 @@ export function equal(left: unknown, right: unknown): boolean {
 
 /** Order of two values as sorting wants it: negative, zero or positive. */
 export function compare(left: unknown, right: unknown): number {
+  spend(0.5)
   if (typeof left === 'string' && typeof right === 'string') return left < right ? -1 : left > right ? 1 : 0
   const a = numeric(left)
   const b = numeric(right)

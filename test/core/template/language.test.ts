@@ -462,3 +462,44 @@ t.test(
     t.same(compileTemplate('{{ [x, [x, none]] }}').render(scope), [[1], [[1], null]])
   },
 )
+
+t.test(
+  'language: what goes through long texts and large values again and again is stopped in time',
+  async (t) => {
+    const scope = scopeOf({
+      text: 'ab'.repeat(2 ** 20),
+      map: Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`k${n}`, n])),
+    })
+    for (const body of [
+      "'x' in text",
+      "text | replace('a', 'c')",
+      'text[5]',
+      'text[1:3]',
+      'text | first',
+      "text.split('a')",
+      'text ~ text',
+      'map == map',
+      'map in [map, map]',
+      'map | tojson',
+      'map | items',
+      'map | length',
+      'map | dictsort',
+    ]) {
+      const source = `{% for i in range(100000) %}{{ (${body}) and '' }}{% endfor %}`
+      t.throws(() => compileTemplate(source).render(scope), /too many operations/, body)
+    }
+  },
+)
+
+t.test('language: no chain of filters makes a text longer than a template may print', async (t) => {
+  const scope = scopeOf({ text: '"\\'.repeat(2 ** 21) })
+  for (const body of [
+    'text | b64encode | b64encode | b64encode | b64encode | b64encode',
+    'text | tojson | tojson | tojson',
+    'text | urlencode | urlencode',
+    'text | e | e',
+  ]) {
+    t.throws(() => compileTemplate(`{{ ${body} | length }}`).render(scope), /would be longer/, body)
+  }
+  t.equal(compileTemplate("{{ text | replace('\"', 'q') | length }}").render(scope), 2 ** 22)
+})
