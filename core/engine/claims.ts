@@ -2,6 +2,7 @@ import { makeBatcher } from '../batch.ts'
 import { isHeard, publish } from '../channels.ts'
 import { isNoetlError, makeError, type NoetlError } from '../errors.ts'
 import type { CallError, Child, CommandContext, LeasedCommand, Resume } from '../schemas/command.ts'
+import { makeEnded } from '../schemas/ended.ts'
 import type { Value } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { put } from '../schemas/put.ts'
@@ -38,6 +39,7 @@ export function makeClaims(parts: {
 }): Claims {
   const { store, plans, leaseSeconds } = parts
   const lists = new Map<string, Json[]>()
+  const ended = makeEnded()
 
   const batcher = makeBatcher<Claim, LeasedCommand>({
     maxItems: 200,
@@ -47,6 +49,7 @@ export function makeClaims(parts: {
       const byToken = new Map(claimed.map((row) => [row.lease_token, row]))
       const missing = claims.filter((claim) => !byToken.has(claim.token.toLowerCase()))
       const looks = missing.length === 0 ? [] : await store.lookAtCommands(missing)
+      await noteEnded(missing.filter(({ queue_id }) => !looks.some((look) => look.queue_id === queue_id)))
       return Promise.all(
         claims.map(async (claim) => {
           const row = byToken.get(claim.token.toLowerCase())
@@ -54,11 +57,21 @@ export function makeClaims(parts: {
           return refusal(
             claim,
             looks.find((look) => look.queue_id === claim.queue_id),
+            ended.has(claim.execution_id),
           )
         }),
       )
     },
   })
+
+  /** A command that is gone may be one of thousands: whether their execution has ended is looked up once. */
+  async function noteEnded(gone: Claim[]): Promise<void> {
+    for (const id of new Set(gone.map(({ execution_id }) => execution_id))) {
+      if (ended.has(id) || parts.glimpse(id) !== undefined) continue
+      const row = await store.loadExecution(id)
+      if (row !== undefined && row.status !== 'RUNNING') ended.add(id)
+    }
+  }
 
   async function lease(row: Claimed, claim: { token: string; worker_id: string }): Promise<LeasedCommand> {
     const plan = await plans.byId(row.catalog_id)
@@ -253,6 +266,7 @@ export function makeClaims(parts: {
     async claim(wanted) {
       const { worker_id } = wanted
       try {
+        if (ended.has(wanted.execution_id)) throw refusal(wanted, undefined, true)
         const command = await batcher.add({ ...wanted, event_id: parts.newId(believable(wanted.queue_id)) })
         publish('noetl:claimed', { worker_id, claimed: 1, refused: 0 })
         return command
@@ -297,10 +311,13 @@ function tell(row: Claimed, plan: Plan, worker_id: string): void {
 }
 
 function refusal(
-  claim: Claim,
+  claim: Pick<Claim, 'queue_id'>,
   look: { status: string; worker_id: string | null; retry_after: number } | undefined,
+  ended: boolean,
 ): NoetlError {
-  if (look === undefined) return makeError('NOETL_ERR_COMMAND_SETTLED', [claim.queue_id])
+  if (look === undefined) {
+    return makeError('NOETL_ERR_COMMAND_SETTLED', [claim.queue_id], ended ? { details: { ended: true } } : {})
+  }
   return makeError('NOETL_ERR_COMMAND_CLAIMED', [claim.queue_id, look.worker_id ?? 'none'], {
     details: { retry_after: Math.ceil(look.retry_after) },
   })

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { makeBatcher } from '../batch.ts'
 import type { LeasedCommand } from '../schemas/command.ts'
+import { makeEnded } from '../schemas/ended.ts'
 import type { Notification } from '../schemas/notification.ts'
 import { CallAborted } from '../tools/define.ts'
 import { isUnanswered, type Servers } from './servers.ts'
@@ -33,7 +34,7 @@ export interface Lease {
 export type Claimed = { lease: Lease } | { refused: 'over' } | { refused: 'later'; afterMs: number }
 
 interface ClaimReply {
-  results: ({ command: LeasedCommand } | { error: { code: string; retry_after?: number } })[]
+  results: ({ command: LeasedCommand } | { error: { code: string; retry_after?: number; ended?: boolean } })[]
 }
 
 /**
@@ -63,6 +64,7 @@ export function makeLeases(options: { workerId: string; servers: Servers; log: L
   const { workerId, servers, log } = options
   const held = new Map<string, Lease>()
   const asking = new Set<string>()
+  const ended = makeEnded()
   let renewing = false
   let timer: NodeJS.Timeout | undefined
   let again: NodeJS.Timeout | undefined
@@ -169,12 +171,15 @@ export function makeLeases(options: { workerId: string; servers: Servers; log: L
   return {
     async claim(notification, stop) {
       const { command_id, server_url: hint } = notification
+      // A loop that was cancelled leaves thousands of hints behind, all of one execution.
+      if (ended.has(notification.execution_id)) return { refused: 'over' }
       // Another delivery of it is under way here.
       if (asking.has(command_id)) return { refused: 'over' }
       asking.add(command_id)
       const answer = await ask(notification, stop).finally(() => asking.delete(command_id))
       if ('command' in answer) return { lease: keep(answer.command, hint) }
       const { code, retry_after = 1 } = answer.error
+      if (answer.error.ended === true) ended.add(notification.execution_id)
       log.debug({ command_id, code }, 'a claim was refused')
       return code === 'NOETL_ERR_SATURATED' || code === 'NOETL_ERR_INTERNAL' || code === UNREACHABLE
         ? { refused: 'later', afterMs: retry_after * 1000 }

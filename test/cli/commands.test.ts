@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { testGateway } from '../support/gateway.ts'
 import { runCli } from '../support/run-cli.ts'
+import { until } from '../support/wait.ts'
 
 const gateway = await testGateway(t, { plugins: ['@noetl/tool-python'] })
 const dir = await mkdtemp(join(tmpdir(), 'noetl-test-cli-'))
@@ -158,6 +159,44 @@ t.test('execution: list, show, watch and events', async (t) => {
     pagination: { total_events: 2 },
   })
 })
+
+t.test(
+  'execution cancel: ends an execution and those it started, or with --no-cascade only itself',
+  async (t) => {
+    await writeFile(
+      join(dir, 'parent.yaml'),
+      'metadata: {path: cli/parent}\nworkflow: [{step: start, tool: {kind: playbook, path: cli/slow}}]',
+    )
+    t.equal((await ctl(['playbook', 'register', 'parent.yaml'])).code, 0)
+    const childOf = (parent: string) =>
+      until('the child', async () => {
+        const all = await gateway.client.request<
+          { execution_id: string; path: string; status: string; parent_execution_id: string | null }[]
+        >('GET', '/api/executions?path=cli/slow')
+        return all.find(({ parent_execution_id }) => parent_execution_id === parent)
+      })
+    const first = await gateway.execute('cli/parent')
+    const child = await childOf(first)
+    const alone = await ctl(['execution', 'cancel', first, '--no-cascade', '--json'])
+    t.match(alone.json(), { status: 'cancelled', cancelled_executions: [first] })
+    t.equal((await childOf(first)).status, 'RUNNING')
+    t.match((await ctl(['execution', 'cancel', child.execution_id])).out, /was cancelled/)
+
+    const second = await gateway.execute('cli/parent')
+    const other = await childOf(second)
+    const both = await ctl(['execution', 'cancel', second, '--reason', 'enough of it'])
+    t.equal(both.code, 0)
+    t.match(
+      both.out,
+      new RegExp(`${second} was cancelled\\.\\nSo was one that it started: ${other.execution_id}`),
+    )
+    const { events } = await gateway.ended(second)
+    t.match(events.at(-1), { event_type: 'playbook.cancelled', meta: { reason: 'enough of it' } })
+    const again = await ctl(['execution', 'cancel', second])
+    t.match(again, { code: 0, out: /was CANCELLED before/ })
+    t.equal((await ctl(['execution', 'cancel', '77'])).code, 5)
+  },
+)
 
 t.test('a server that does not answer is exit code 7 with what to type', async (t) => {
   const result = await runCli(['execution', 'list', '--server', 'http://127.0.0.1:1'])

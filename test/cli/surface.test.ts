@@ -15,6 +15,7 @@ const SURFACE: Record<string, string> = {
   dev: '--database-url --host --port --nats-url --data-dir --log-level --token --slots --once --samples',
   execute:
     'path --server --token --request-timeout --payload --set --version --watch --wait --timeout --full --json',
+  'execution cancel': 'id --server --token --request-timeout --reason --cascade --json',
   'execution events': 'id --server --token --request-timeout --type --since --limit --page --json',
   'execution list': '--server --token --request-timeout --path --status --limit --offset --json',
   'execution resolve':
