@@ -26,7 +26,7 @@ interface AnyGateway {
   log: ToolLog
   /** False while the connection to NATS is lost. */
   busConnected(): boolean
-  /** Hears facts of this process until the app closes, synchronously: be quick, and do not throw. */
+  /** Hears facts of this process until the app closes, synchronously: be quick. What it throws is logged, once. */
   listen<N extends keyof Facts>(name: N, hear: (fact: Facts[N]) => void): void
 }
 
@@ -81,7 +81,7 @@ export async function extendApp(
   const seen: Gateway = {
     ...rest.seen,
     plugins: manifests.map(({ name, version, kinds }) => ({ name, version, kinds })),
-    listen: (name, hear) => void unheard.push(listen(name, hear)),
+    listen: (name, hear) => void unheard.push(listen(name, guarded(name, hear, rest.seen.log))),
   }
   app.decorate('noetl', { getter: () => seen })
   app.addHook('onClose', async () => {
@@ -91,5 +91,22 @@ export async function extendApp(
     if (!isExtension(manifest) || !manifest.roles.includes(seen.role)) continue
     const settings = options[manifest.name] ?? {}
     if (settings !== false) await loadOne(app, manifest, settings)
+  }
+}
+
+/** Who listens must not take down who works: what a listener throws would end the process. */
+function guarded<N extends keyof Facts>(
+  name: N,
+  hear: (fact: Facts[N]) => void,
+  log: ToolLog,
+): (fact: Facts[N]) => void {
+  let told = false
+  return (fact) => {
+    try {
+      hear(fact)
+    } catch (err) {
+      if (!told) log.error({ err, fact: name }, 'a plugin failed on a fact that it heard; said once')
+      told = true
+    }
   }
 }

@@ -26,7 +26,7 @@ export function makeInstruments(role: 'server' | 'worker', kinds: readonly strin
     const key = `${label.name} ${label.values.join()}`
     let bound = bounds.get(key)
     if (bound === undefined) {
-      bound = makeBound(label.name === 'tool_kind' ? { ...label, values: [...kinds, OTHER] } : label)
+      bound = makeBound(label.name === 'tool_kind' ? { ...label, values: kinds } : label)
       bounds.set(key, bound)
     }
     return bound

@@ -19,10 +19,10 @@ const label = <N extends string>(name: N, meaning: string, values: readonly stri
   ...(most === undefined ? {} : { most }),
 })
 
-export const LANE = label('lane', 'priority class of the commands', ['normal', OTHER], 16)
+export const LANE = label('lane', 'priority class of the commands', ['normal'], 16)
 /** Its values from the start are the kinds of the plugins installed. */
-export const TOOL_KIND = label('tool_kind', 'kind of the tool, `task_sequence` for a pipeline', [OTHER], 48)
-export const CONSUMER = label('consumer', 'durable name of the consumer', ['noetl-worker-pool', OTHER], 32)
+export const TOOL_KIND = label('tool_kind', 'kind of the tool, `task_sequence` for a pipeline', [], 48)
+export const CONSUMER = label('consumer', 'durable name of the consumer', ['noetl-worker-pool'], 32)
 export const OUTCOME = label('outcome', 'what came of the call', ['ok', 'error'])
 export const COMMAND_OUTCOME = label(
   'outcome',

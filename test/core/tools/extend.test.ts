@@ -142,6 +142,20 @@ t.test('extensions: one that fails is named, and nothing is left open', async (t
   t.pass('it is not loaded when its options are false')
 })
 
+t.test('extensions: one that throws at what it hears takes nothing down', async (t) => {
+  const dir = plugin(t, {
+    name: 'noetl-thrower',
+    roles: ['server', 'worker'],
+    code: `export default async function (app) {
+      for (const name of ['noetl:events', 'noetl:claimed', 'noetl:command'])
+        app.noetl.listen(name, () => { throw new Error('it cannot bear it') })
+    }`,
+  })
+  const gateway = await testGateway(t, { plugins: [dir] })
+  const run = await gateway.run('metadata: {path: one}\nworkflow: [{step: start, tool: {kind: noop}}]')
+  t.equal(run.status, 'COMPLETED')
+})
+
 t.test('extensions: each is loaded for its roles alone, and is no tool', async (t) => {
   const dir = plugin(t, { name: 'noetl-teller', roles: ['server'], code: TELLER })
   t.same(

@@ -13,11 +13,11 @@ t.test('labels: unknown values are taken up to their bound, then they are others
   }
   const { values } = await registry.getSingleMetric('noetl_commands_enqueued_total')!.get()
   const lanes = new Set(values.map(({ labels }) => labels.lane))
-  t.equal(lanes.size, 16)
-  t.ok(lanes.has('other') && lanes.has('normal') && lanes.has('lane-13') && !lanes.has('lane-14'))
+  t.equal(lanes.size, 17)
+  t.ok(lanes.has('other') && lanes.has('normal') && lanes.has('lane-14') && !lanes.has('lane-15'))
   t.same(
     new Set(values.map(({ labels }) => labels.tool_kind)),
-    new Set(['http', 'other', 'kind-0', 'kind-1', 'kind-2']),
+    new Set(['http', 'kind-0', 'kind-1', 'kind-2']),
   )
   t.equal(
     values.reduce((sum, { value }) => sum + value, 0),
