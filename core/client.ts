@@ -1,6 +1,6 @@
 import { Pool } from 'undici'
 import { ERRORS, type ErrorCode, makeError } from './errors.ts'
-import { isObject, type Json, parseJson } from './schemas/json.ts'
+import { isObject, type Json, parseJson, writeJson } from './schemas/json.ts'
 
 /** A typed HTTP client of the server; the worker and the CLI share it. */
 export interface Client {
@@ -73,7 +73,7 @@ export function makeClient(options: {
           headers,
           headersTimeout: timeoutMs,
           bodyTimeout: timeoutMs,
-          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+          ...(body === undefined ? {} : { body: writeJson(body) }),
           ...(signal === undefined ? {} : { signal }),
         })
         status = answer.statusCode

@@ -1,4 +1,5 @@
-import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { isObject, type Json, type JsonObject, writeJson } from '../schemas/json.ts'
+import { isNumber } from '../schemas/numbers.ts'
 import { put } from '../schemas/put.ts'
 import type { NewResult } from '../store/results.ts'
 
@@ -57,7 +58,7 @@ export function externalise(
 ): Externalised & { bytes: number } {
   const bytes = roughBytes(result, INLINE_BYTES)
   if (bytes * MOST_PER_BYTE <= INLINE_BYTES) return { near: result, stored: undefined, bytes }
-  const whole = Buffer.byteLength(JSON.stringify(result))
+  const whole = Buffer.byteLength(writeJson(result))
   if (whole <= INLINE_BYTES) return { near: result, stored: undefined, bytes: whole }
   const store = whole < DISK_BYTES ? 'kv' : 'disk'
   return {
@@ -101,7 +102,8 @@ function fieldsAtHand(result: Json, select: readonly string[]): JsonObject {
 }
 
 function isSmallScalar(value: Json): boolean {
-  return typeof value === 'string' ? value.length <= SMALL : typeof value !== 'object'
+  if (typeof value === 'string') return value.length <= SMALL
+  return value !== null && !Array.isArray(value) && !isObject(value)
 }
 
 /** A bounded summary: what kind of value it is, how much of it, and how it begins. */
@@ -114,7 +116,7 @@ function preview(result: Json): JsonObject {
     const fields = Object.fromEntries(entries.slice(0, 20).map(([key, value]) => [key, glimpse(value, 1)]))
     return { type: 'object', length: entries.length, fields }
   }
-  return { type: typeof result, first: glimpse(result, 0) }
+  return { type: isNumber(result) ? 'number' : typeof result, first: glimpse(result, 0) }
 }
 
 function glimpse(value: Json, depth: number): Json {

@@ -1,7 +1,7 @@
 import { makeError } from '../errors.ts'
 import type { CallError } from '../schemas/command.ts'
 import type { Token } from '../schemas/execution.ts'
-import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { isObject, type Json, type JsonObject, parseJson } from '../schemas/json.ts'
 import { EFFECTS, type Effect } from '../schemas/playbook.ts'
 import type { Scope } from '../template/template.ts'
 import { startLoop } from './loop.ts'
@@ -177,8 +177,8 @@ function itemsOf(planned: StepPlan, value: Json): Json[] {
   }
   if (typeof value === 'string') {
     try {
-      const parsed = JSON.parse(value) as Json
-      if (typeof parsed === 'object' && parsed !== null) return itemsOf(planned, parsed)
+      const parsed = parseJson(value)
+      if (Array.isArray(parsed) || isObject(parsed)) return itemsOf(planned, parsed)
     } catch {
       // Said below.
     }

@@ -1,9 +1,10 @@
 import swagger from '@fastify/swagger'
-import { Ajv, type ErrorObject } from 'ajv'
+import { Ajv, type ErrorObject, type FuncKeywordDefinition } from 'ajv'
+import type { DataValidationCxt } from 'ajv/dist/types/index.js'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, LogController } from 'fastify'
 import type { Logger } from 'pino'
 import { isNoetlError, makeError, type NoetlError } from '../errors.ts'
-import { isObject } from '../schemas/json.ts'
+import { isObject, parseJson, writeJson } from '../schemas/json.ts'
 import { isTransient } from '../store/pools.ts'
 import { requireToken } from '../token.ts'
 
@@ -32,7 +33,7 @@ export async function makeApp(options: {
   app.removeContentTypeParser('application/json')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
     try {
-      done(null, body === '' ? undefined : parseBody(body as string))
+      done(null, body === '' ? undefined : guarded(parseJson(body as string)))
     } catch (error) {
       done(makeError('NOETL_ERR_REQUEST_JSON', [(error as Error).message]))
     }
@@ -47,11 +48,13 @@ export async function makeApp(options: {
     strict: false,
     useDefaults: true,
   })
+  strict.addKeyword(LONG_ID)
   app.setValidatorCompiler(({ schema, httpPart }) =>
     (httpPart === 'body' ? strict : lenient).compile(schema as object),
   )
   // Replies are what they are: schemas of replies describe, they do not cut.
-  app.setSerializerCompiler(() => (data) => JSON.stringify(data))
+  app.setSerializerCompiler(() => (data) => writeJson(data))
+  app.setReplySerializer((data) => writeJson(data))
   app.setSchemaErrorFormatter((errors, part) =>
     makeError('NOETL_ERR_REQUEST_INVALID', [describe(errors[0] as unknown as ErrorObject, part)], {
       details: { at: `${part}${errors[0]?.instancePath ?? ''}` },
@@ -125,18 +128,17 @@ export function sendError(reply: FastifyReply, error: NoetlError): FastifyReply 
   })
 }
 
-/** JSON whose integers beyond 2^53 become text, so that an id sent as a number survives. */
-function parseBody(text: string): unknown {
-  if (!/[:[,]\s*-?\d{16,}/.test(text)) return guarded(JSON.parse(text))
-  return guarded(
-    JSON.parse(text, function (this: unknown, _key: string, value: unknown, context?: { source?: string }) {
-      return typeof value === 'number' &&
-        !Number.isSafeInteger(value) &&
-        /^-?\d+$/.test(context?.source ?? '')
-        ? context?.source
-        : value
-    } as (key: string, value: unknown) => unknown),
-  )
+/** An id that came as a number which only a bigint holds becomes text, in its place: see `Id`. */
+const LONG_ID: FuncKeywordDefinition = {
+  keyword: 'x-long-id',
+  schemaType: 'boolean',
+  modifying: true,
+  errors: false,
+  validate(_wanted: boolean, value: unknown, _schema?: unknown, place?: DataValidationCxt) {
+    if (typeof value !== 'bigint' || !/^\d{1,19}$/.test(String(value)) || place === undefined) return false
+    place.parentData[place.parentDataProperty] = String(value)
+    return true
+  },
 }
 
 /** Beyond what a tool's result may have, with what carries it. */
@@ -145,7 +147,7 @@ const MAX_DEPTH = 256
 /** Refuses what later layers cannot hold: a nesting beyond the limit. */
 function guarded(value: unknown): unknown {
   const walk = (part: unknown, depth: number): void => {
-    if (typeof part !== 'object' || part === null) return
+    if (!isObject(part) && !Array.isArray(part)) return
     if (depth > MAX_DEPTH) throw new Error(`it is nested deeper than ${MAX_DEPTH} levels`)
     for (const inner of Array.isArray(part) ? part : Object.values(part)) walk(inner, depth + 1)
   }

@@ -5,6 +5,7 @@ import { isNoetlError, makeError } from '../errors.ts'
 import type { LeasedCommand } from '../schemas/command.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { notificationOf } from '../schemas/notification.ts'
+import { isNumber } from '../schemas/numbers.ts'
 import { believable } from '../store/ids.ts'
 import { findCommand } from '../store/queue.ts'
 import type { Parts } from './parts.ts'
@@ -155,7 +156,7 @@ export function commandIdOf(event: {
 }): string | undefined {
   for (const part of [event.payload, event.context, event.meta]) {
     const id = isObject(part) ? part.command_id : undefined
-    if (typeof id === 'string' || typeof id === 'number') return readCommandId(String(id))
+    if (typeof id === 'string' || isNumber(id)) return readCommandId(String(id))
   }
   return undefined
 }

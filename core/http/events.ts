@@ -12,7 +12,7 @@ import { presentEvent, readEventPage } from './execution-view.ts'
 import { type ReportName, readOutcome, readTime, readToken } from './outcome.ts'
 import type { Parts } from './parts.ts'
 import { resolveReference } from './results.ts'
-import { Anything, Bag, Id, IdParams, idText, Maybe } from './shapes.ts'
+import { Anything, Bag, Id, IdParams, idText, longId, Maybe } from './shapes.ts'
 
 const Reported = Type.Object({
   execution_id: Type.Optional(Id),
@@ -24,7 +24,7 @@ const Reported = Type.Object({
   context: Maybe(Bag),
   meta: Maybe(Bag),
   worker_id: Maybe(Type.String({ maxLength: 400 })),
-  event_id: Maybe(Type.Union([Type.String({ maxLength: 200 }), Type.Integer()])),
+  event_id: Maybe(longId(Type.String({ maxLength: 200 }), Type.Integer())),
   status: Maybe(Type.String({ maxLength: 200 })),
   created_at: Maybe(Type.String({ maxLength: 100 })),
   // Whether the engine must react follows from the name; these two are taken and not looked at.

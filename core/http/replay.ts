@@ -5,7 +5,7 @@ import { fold, NOTHING } from '../engine/fold.ts'
 import { makeError } from '../errors.ts'
 import type { Event } from '../schemas/event.ts'
 import type { State } from '../schemas/execution.ts'
-import type { Json } from '../schemas/json.ts'
+import { type Json, parseJson, writeJson } from '../schemas/json.ts'
 import { type EventRow, listEvents } from '../store/events.ts'
 import { loadExecution } from '../store/executions.ts'
 import type { Parts } from './parts.ts'
@@ -50,7 +50,7 @@ export function replayRoutes(app: FastifyInstance, parts: Parts, prefix: string)
 
 /** As JSON, without the last event: that may be one which upkeep or a client told and which moved nothing. */
 function ofEngine(state: State): unknown {
-  return JSON.parse(JSON.stringify({ ...state, last: undefined }))
+  return parseJson(writeJson({ ...state, last: undefined }))
 }
 
 async function replay(

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { readReference } from '../engine/aside.ts'
 import { makeError } from '../errors.ts'
-import type { Json } from '../schemas/json.ts'
+import { type Json, writeJson } from '../schemas/json.ts'
 import { listResults, putResult, type ResultEntry } from '../store/client-results.ts'
 import { loadExecution } from '../store/executions.ts'
 import { loadWhole } from '../store/results.ts'
@@ -54,7 +54,7 @@ export function resultRoutes(app: FastifyInstance, parts: Parts, prefix: string)
     async (request, reply) => {
       const data = await resolveReference(parts, request.query.ref)
       // A text is JSON too: it goes out in its quotes.
-      return reply.type('application/json; charset=utf-8').send(JSON.stringify(data))
+      return reply.type('application/json; charset=utf-8').send(writeJson(data))
     },
   )
 

@@ -1,7 +1,7 @@
 import { type Static, type TSchema, Type } from 'typebox'
 
 /** Ids exceed what a double holds: taken as text or number, always given as text. */
-export const Id = Type.Union([Type.String({ pattern: '^\\d{1,19}$' }), Type.Integer({ minimum: 0 })])
+export const Id = longId(Type.String({ pattern: '^\\d{1,19}$' }), Type.Integer({ minimum: 0 }))
 export const IdText = Type.String()
 /** A field that may be left out or null. */
 export const Maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
@@ -21,6 +21,11 @@ export const ErrorReply = Type.Object({
 
 export const IdParams = Type.Object({ id: Type.String({ pattern: '^\\d{1,19}$' }) })
 export type IdParams = Static<typeof IdParams>
+
+/** Text, a number, or a number beyond 2^53, which becomes text when the body is checked. */
+export function longId<S extends TSchema, N extends TSchema>(text: S, number: N) {
+  return Type.Union([text, number, Type.Unsafe<never>({ 'x-long-id': true })])
+}
 
 /** An id as text. */
 export function idText(id: string | number): string {

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { makeError } from '../errors.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { isNumber } from '../schemas/numbers.ts'
 import type { CatalogEntry } from '../store/catalog.ts'
 import { findEntry } from './catalog.ts'
 import type { Parts } from './parts.ts'
@@ -93,7 +94,8 @@ function fieldSchema(value: Json, depth: number): JsonObject {
 function typeOf(value: Json): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'array'
-  return typeof value === 'number' && Number.isInteger(value) ? 'integer' : typeof value
+  if (isNumber(value)) return typeof value === 'bigint' || Number.isInteger(value) ? 'integer' : 'number'
+  return typeof value
 }
 
 /** `pg_auth` → `Pg auth`, `maxItems` → `Max items`. */

@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { isNumber } from '../schemas/numbers.ts'
 import { hasTemplate } from '../template/tokens.ts'
 
 /** A value that a schema does not take. */
@@ -76,8 +77,8 @@ function misfit(value: Json, schema: JsonObject, path: (string | number)[]): Mis
 
 const TYPES: Record<string, (value: Json) => boolean> = {
   string: (value) => typeof value === 'string',
-  number: (value) => typeof value === 'number',
-  integer: (value) => Number.isInteger(value),
+  number: isNumber,
+  integer: (value) => typeof value === 'bigint' || Number.isInteger(value),
   boolean: (value) => typeof value === 'boolean',
   null: (value) => value === null,
   array: (value) => Array.isArray(value),
@@ -95,11 +96,11 @@ function fits(value: Json, schema: JsonObject): boolean {
     if (!within(value.length, schema.minLength, schema.maxLength)) return false
     return typeof schema.pattern !== 'string' || matches(value, schema.pattern)
   }
-  if (typeof value === 'number') {
+  if (isNumber(value)) {
     const { exclusiveMinimum: above, exclusiveMaximum: below } = schema
-    if (typeof above === 'number' && value <= above) return false
-    if (typeof below === 'number' && value >= below) return false
-    return within(value, schema.minimum, schema.maximum)
+    if (typeof above === 'number' && Number(value) <= above) return false
+    if (typeof below === 'number' && Number(value) >= below) return false
+    return within(Number(value), schema.minimum, schema.maximum)
   }
   if (Array.isArray(value)) return within(value.length, schema.minItems, schema.maxItems)
   return !isObject(value) || within(Object.keys(value).length, schema.minProperties, schema.maxProperties)

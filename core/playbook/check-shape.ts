@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { isNumber } from '../schemas/numbers.ts'
 import { hasTemplate } from '../template/tokens.ts'
 import { itemsOf, oddConditions, type Placed, stepsOf, toolsOf } from './check-sites.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
@@ -129,7 +130,7 @@ function isTemplate(value: Json): boolean {
 /** Text of digits counts: a number is written so where it comes from elsewhere. */
 function numberIn(value: Json): number | undefined {
   if (typeof value === 'string' && value.trim() === '') return undefined
-  const number = typeof value === 'number' || typeof value === 'string' ? Number(value) : Number.NaN
+  const number = isNumber(value) || typeof value === 'string' ? Number(value) : Number.NaN
   return Number.isFinite(number) ? number : undefined
 }
 
@@ -155,7 +156,8 @@ function checkLoop({ value, path }: Placed, faults: Faults): void {
 
 /** A loop goes over a list, a mapping, a whole number, or a text that holds one of these as JSON. */
 function whyNoList(value: Json): { seen: string; meant?: string } | undefined {
-  if (typeof value === 'object') return value === null ? { seen: 'empty' } : undefined
+  if (value === null) return { seen: 'empty' }
+  if (Array.isArray(value) || isObject(value)) return undefined
   if (typeof value === 'number')
     return Number.isInteger(value) && value >= 0 ? undefined : { seen: String(value) }
   if (typeof value !== 'string') return { seen: String(value) }

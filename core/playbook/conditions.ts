@@ -1,4 +1,4 @@
-import type { Json } from '../schemas/json.ts'
+import { isObject, type Json } from '../schemas/json.ts'
 import { type Expression, Parser } from '../template/expression.ts'
 import { cut, hasTemplate, type Token, tokenise } from '../template/tokens.ts'
 
@@ -113,7 +113,7 @@ export function renameInCondition(
 export function renameInTemplate(value: Json, names: ReadonlyMap<string, string>): Json {
   if (typeof value === 'string') return hasTemplate(value) ? edit(value, renaming(names)) : value
   if (Array.isArray(value)) return value.map((item) => renameInTemplate(item, names))
-  if (typeof value !== 'object' || value === null) return value
+  if (!isObject(value)) return value
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, renameInTemplate(item, names)]))
 }
 

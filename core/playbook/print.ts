@@ -1,5 +1,6 @@
-import { Document, isScalar, visit } from 'yaml'
+import { Document, isScalar, type ScalarTag, visit } from 'yaml'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import { Decimal } from '../schemas/numbers.ts'
 import type {
   AdmitRule,
   Arc,
@@ -215,9 +216,21 @@ function isEmpty(value: object): boolean {
   return Object.keys(value).length === 0
 }
 
-/** Whole numbers that a reader might take for ids are written with an exponent: as digits they would become text. */
+/** A number with more digits than a double has. */
+const DIGITS: ScalarTag = {
+  tag: 'tag:yaml.org,2002:float',
+  default: true,
+  identify: (value) => value instanceof Decimal,
+  resolve: (text) => text,
+  stringify: ({ value }) => String(value),
+}
+
+/** Whole floats beyond 2^53 are written with an exponent: as digits they would be whole numbers. */
 function stringify(value: Json): string {
-  const document = new Document(value, { aliasDuplicateObjects: false })
+  const document = new Document(value, {
+    aliasDuplicateObjects: false,
+    customTags: (tags) => [DIGITS, ...tags],
+  })
   visit(document, (_key, node) => {
     if (!isScalar(node)) return
     // Without quotes it merges another mapping.

@@ -45,11 +45,11 @@ const VISIBLE = [
 export function knownNames(root: JsonObject): Set<string> {
   const names = new Set([...VISIBLE, ...Object.keys(isObject(root.workload) ? root.workload : {})])
   const walk = (value: Json | undefined): void => {
-    if (typeof value !== 'object' || value === null) return
     if (Array.isArray(value)) {
       for (const item of value) walk(item)
       return
     }
+    if (!isObject(value)) return
     for (const key of ['step', 'into', ...ITERATOR_KEYS]) {
       if (typeof value[key] === 'string') names.add(bareName(value[key]))
     }

@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { isNumber } from '../schemas/numbers.ts'
 import type { Faults, Path } from './faults.ts'
 
 /** A mapping, or a fault; absent and null count as empty. */
@@ -13,7 +14,7 @@ export function mapping(value: Json | undefined, path: Path, faults: Faults): Js
 export function text(value: Json | undefined, path: Path, faults: Faults): string | undefined {
   if (value === undefined || value === null) return undefined
   if (typeof value === 'string' && value.trim() !== '') return value
-  if (typeof value === 'number') return String(value)
+  if (isNumber(value)) return String(value)
   faults.fault(path, `${String(path.at(-1))} must be a text`)
   return undefined
 }

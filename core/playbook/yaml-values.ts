@@ -9,7 +9,8 @@ import {
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml'
-import type { Json, JsonObject } from '../schemas/json.ts'
+import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { readNumber } from '../schemas/numbers.ts'
 import { put } from '../schemas/put.ts'
 import { MAX_DEPTH, Refused, tooManyNodes } from './yaml-text.ts'
 
@@ -30,8 +31,8 @@ const MAX_ALIASED = 50_000
 const TWICE_TOLD = 10
 
 /**
- * Goes over a document once and makes JSON of it. Integers that a number cannot hold exactly become text, so that
- * ids survive. Throws Refused for more than `maxNodes` nodes, for a nesting too deep, for an alias that nothing
+ * Goes over a document once and makes JSON of it. Numbers keep all
+ * their digits. Throws Refused for more than `maxNodes` nodes, for a nesting too deep, for an alias that nothing
  * stands behind or that stands within itself.
  */
 export function valuesOf(contents: Node | null, text: string, maxNodes: number): YamlValues {
@@ -68,7 +69,7 @@ export function valuesOf(contents: Node | null, text: string, maxNodes: number):
       return value
     }
     if ('anchor' in node && node.anchor) anchors.set(node.anchor, node)
-    if (isScalar(node)) return scalar(node.value)
+    if (isScalar(node)) return scalar(node.value, node.source)
     open.add(node)
     const value =
       isMap(node) || isOrdered(node) ? mapping(node.items as Pair[], depth) : list(node as YAMLSeq, depth)
@@ -109,7 +110,7 @@ export function valuesOf(contents: Node | null, text: string, maxNodes: number):
     const merged = jsonOf(value, depth + 1)
     const sources = Array.isArray(merged) ? merged : [merged]
     return sources.map((source) => {
-      if (typeof source === 'object' && source !== null && !Array.isArray(source)) return source
+      if (isObject(source)) return source
       throw new Refused('what << merges must be a mapping, or a list of mappings', value?.range?.[0] ?? 0)
     })
   }
@@ -167,14 +168,14 @@ function isOrdered(node: Node): node is YAMLSeq & YAMLMap {
   return isSeq(node) && node.tag === 'tag:yaml.org,2002:omap'
 }
 
-function scalar(value: unknown): Json {
+function scalar(value: unknown, source = ''): Json {
   switch (typeof value) {
-    case 'bigint': {
-      const number = Number(value)
-      return Number.isSafeInteger(number) ? number : String(value)
-    }
+    case 'bigint':
+      return readNumber(String(value))
     case 'number':
-      return Number.isFinite(value) ? value : null
+      if (Number.isFinite(value)) return source.length < 16 ? value : readNumber(source)
+      // Beyond what a double has; infinity itself has no form in JSON.
+      return /\d/.test(source) ? source : null
     case 'string':
     case 'boolean':
       return value

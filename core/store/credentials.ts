@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import type { EncryptionKey } from '../schemas/encryption-key.ts'
-import type { Json, JsonObject } from '../schemas/json.ts'
+import { type Json, type JsonObject, writeJson } from '../schemas/json.ts'
 import { type Sealed, seal, unseal } from './sealing.ts'
 
 /** A credential as it may be shown: without its data. */
@@ -44,8 +44,8 @@ export async function putCredential(
       credential.type,
       key_id,
       sealed,
-      JSON.stringify(credential.meta),
-      JSON.stringify(credential.tags),
+      writeJson(credential.meta),
+      writeJson(credential.tags),
       credential.description,
     ],
   )

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import type { Logger } from 'pino'
 import { makeError } from '../errors.ts'
+import { parseJson } from '../schemas/json.ts'
 
 /** The server's connections to Postgres. */
 export interface Pools {
@@ -67,9 +68,18 @@ function openPool(
     idleTimeoutMillis: 60_000,
     keepAlive: true,
     statement_timeout: 30_000,
+    types: { getTypeParser },
     ...(options === undefined ? {} : { options }),
   })
 }
+
+/** JSON with all digits of its numbers, other types as the driver reads them. */
+const getTypeParser: typeof pg.types.getTypeParser = ((oid: number, format: 'text') =>
+  format === undefined || format === 'text'
+    ? oid === 114 || oid === 3802
+      ? parseJson
+      : pg.types.getTypeParser(oid, 'text')
+    : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser
 
 /** Waits until Postgres answers, and says so while it does not. Throws NOETL_ERR_STORE_UNREACHABLE. */
 export async function waitForStore(

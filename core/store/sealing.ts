@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { makeError } from '../errors.ts'
 import type { EncryptionKey } from '../schemas/encryption-key.ts'
-import type { JsonObject } from '../schemas/json.ts'
+import { type JsonObject, parseJson, writeJson } from '../schemas/json.ts'
 
 /** Data as it is stored: sealed, with the name of the key that opens it. */
 export interface Sealed {
@@ -17,7 +17,7 @@ export function seal(key: EncryptionKey | undefined, place: string, data: JsonOb
   const { id, bytes } = demand(key)
   const nonce = randomBytes(12)
   const cipher = createCipheriv('aes-256-gcm', bytes, nonce).setAAD(Buffer.from(place))
-  const sealed = Buffer.concat([cipher.update(JSON.stringify(data), 'utf8'), cipher.final()])
+  const sealed = Buffer.concat([cipher.update(writeJson(data), 'utf8'), cipher.final()])
   return { key_id: id, sealed: Buffer.concat([nonce, cipher.getAuthTag(), sealed]) }
 }
 
@@ -32,7 +32,7 @@ export function unseal(
     .setAAD(Buffer.from(place))
     .setAuthTag(row.sealed.subarray(12, 28))
   const text = Buffer.concat([decipher.update(row.sealed.subarray(28)), decipher.final()])
-  return JSON.parse(text.toString('utf8')) as JsonObject
+  return parseJson(text.toString('utf8')) as JsonObject
 }
 
 function demand(key: EncryptionKey | undefined): EncryptionKey {

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
 import { makeError } from '../errors.ts'
-import { type Json, type JsonObject, parseJson } from '../schemas/json.ts'
+import { type Json, type JsonObject, parseJson, writeJson } from '../schemas/json.ts'
+import { isNumber } from '../schemas/numbers.ts'
 
 /** One statement that a client wants run on a database of its own. */
 export interface ClientStatement {
@@ -142,7 +143,7 @@ function messageOf(error: unknown): string {
 
 /** Objects and lists are bound as JSON; that is what they are to a client of this API. */
 function bound(value: Json): unknown {
-  return typeof value === 'object' && value !== null ? JSON.stringify(value) : value
+  return typeof value === 'object' && value !== null ? writeJson(value) : value
 }
 
 /** Values as JSON has them: whole and floating numbers, booleans, JSON; the rest as Postgres writes it. */
@@ -219,7 +220,7 @@ function text(data: JsonObject, ...names: string[]): string | undefined {
   for (const name of names) {
     const value = Object.hasOwn(data, name) ? data[name] : undefined
     if (typeof value === 'string' && value !== '') return value
-    if (typeof value === 'number') return String(value)
+    if (isNumber(value)) return String(value)
   }
   return undefined
 }

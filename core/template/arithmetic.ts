@@ -1,11 +1,10 @@
+import { Decimal, type Numeric } from '../schemas/numbers.ts'
+import { exactly, MOST_BITS } from './exact.ts'
 import { boundList, boundText, fail } from './failure.ts'
 import { printf } from './format.ts'
 import { describe, numeric, stored, toText } from './values.ts'
 
-/** Digits, roughly, of the largest whole number that may come about. */
-const MOST_BITS = 4096
-
-/** `+ - * / // % ** ~` as Python has them; whole numbers stay exact beyond 2^53. */
+/** `+ - * / // % ** ~` as Python has them; whole numbers and decimals stay exact, but for `/` and `**`. */
 export function binary(sign: string, left: unknown, right: unknown): unknown {
   if (sign === '~') return concat(toText(left), toText(right))
   const a = numeric(left)
@@ -41,9 +40,14 @@ function repeat(value: unknown, times: number): unknown {
   return fail(`${describe(value)} cannot be repeated`)
 }
 
-function calculate(sign: string, a: number | bigint, b: number | bigint): number | bigint {
+function calculate(sign: string, a: Numeric, b: Numeric): Numeric {
   if ((sign === '/' || sign === '//' || sign === '%') && Number(b) === 0) fail('division by zero')
   if (sign === '/') return finite(Number(a) / Number(b))
+  if (a instanceof Decimal || b instanceof Decimal) {
+    if (sign === '+' || sign === '-' || sign === '*' || sign === '//' || sign === '%')
+      return exactly(sign, a, b)
+    return finite(Number(a) ** Number(b))
+  }
   const whole = isWhole(a) && isWhole(b)
   if (!whole) return finite(inexact(sign, Number(a), Number(b)))
   if (sign === '**' && Number(b) < 0) return finite(Number(a) ** Number(b))

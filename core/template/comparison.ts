@@ -1,3 +1,5 @@
+import { isObject } from '../schemas/json.ts'
+import { isNumber } from '../schemas/numbers.ts'
 import { fail } from './failure.ts'
 import { compare, describe, equal, StepResult, toText } from './values.ts'
 
@@ -17,8 +19,8 @@ export function contains(collection: unknown, value: unknown): boolean {
   const inside = collection instanceof StepResult ? collection.value : collection
   if (inside === undefined || inside === null) return false
   if (Array.isArray(inside)) return inside.some((item) => equal(item, value))
-  if (typeof inside === 'object') {
-    return (typeof value === 'string' || typeof value === 'number') && Object.hasOwn(inside, value)
+  if (isObject(inside)) {
+    return (typeof value === 'string' || isNumber(value)) && Object.hasOwn(inside, String(value))
   }
   if (typeof inside === 'string')
     return value !== undefined && value !== null && inside.includes(toText(value))

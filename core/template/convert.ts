@@ -1,6 +1,10 @@
+import { Decimal, isNumber, type Numeric, readNumber } from '../schemas/numbers.ts'
+import { truncated } from './exact.ts'
+
 /** `| int`: Jinja2's, which falls back to `otherwise` (0) for whatever is no number. */
 export function toWhole<T>(value: unknown, otherwise: T, base = 10): number | bigint | T {
   if (typeof value === 'bigint') return value
+  if (value instanceof Decimal) return truncated(value)
   if (typeof value === 'boolean') return Number(value)
   if (typeof value === 'number') return Number.isFinite(value) ? whole(Math.trunc(value)) : otherwise
   if (typeof value !== 'string') return otherwise
@@ -17,17 +21,18 @@ export function toWhole<T>(value: unknown, otherwise: T, base = 10): number | bi
     return text.length > 1000 ? otherwise : BigInt(text.replace('+', ''))
   }
   const number = toFraction(text, undefined)
-  return number === undefined ? otherwise : whole(Math.trunc(number))
+  if (number === undefined) return otherwise
+  return typeof number === 'number' ? whole(Math.trunc(number)) : truncated(number)
 }
 
-/** `| float`. */
-export function toFraction<T>(value: unknown, otherwise: T): number | T {
-  if (typeof value === 'bigint' || typeof value === 'boolean') return Number(value)
-  if (typeof value === 'number') return value
+/** `| float`: a number that keeps its digits, also where a float would not. */
+export function toFraction<T>(value: unknown, otherwise: T): Numeric | T {
+  if (typeof value === 'boolean') return Number(value)
+  if (isNumber(value)) return value
   if (typeof value !== 'string' || !/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(value))
     return otherwise
-  const number = Number(value)
-  return Number.isFinite(number) ? number : otherwise
+  const number = readNumber(value.trim())
+  return typeof number === 'string' ? otherwise : number
 }
 
 /** Without the minus of a zero. */

@@ -1,3 +1,4 @@
+import { isObject } from '../schemas/json.ts'
 import { put } from '../schemas/put.ts'
 import { binary } from './arithmetic.ts'
 import { type Args, applyFilter, applyTest, callFunction } from './calls.ts'
@@ -58,7 +59,7 @@ export class Evaluation {
     this.#scope = scope
   }
 
-  /** The value of an expression: JSON, undefined or a bigint. */
+  /** The value of an expression: JSON or undefined. */
   value(expression: Expression): unknown {
     const value = this.raw(expression)
     return expression.kind === 'path' && expression.segments.length > 0
@@ -315,7 +316,7 @@ function isDirect({ kind, ...rest }: Expression): boolean {
 function elements(value: unknown): readonly unknown[] {
   if (value === undefined || value === null) return []
   if (Array.isArray(value)) return value
-  if (typeof value === 'object') return keysOf(value)
+  if (isObject(value)) return keysOf(value)
   if (typeof value === 'string') return charactersOf(value)
   return fail(`${describe(value)} has no elements to loop over`)
 }

@@ -1,10 +1,11 @@
+import type { Numeric } from '../schemas/numbers.ts'
 import { fail } from './failure.ts'
 import { LIMITS } from './limits.ts'
 import type { Token } from './tokens.ts'
 
 /** An expression, parsed. A `path` is as long as its steps are known before evaluation. */
 export type Expression =
-  | { kind: 'literal'; value: null | boolean | number | bigint | string }
+  | { kind: 'literal'; value: null | boolean | Numeric | string }
   | Path
   | { kind: 'item'; base: Expression; key: Expression }
   | { kind: 'slice'; base: Expression; parts: (Expression | undefined)[] }

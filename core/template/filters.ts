@@ -1,6 +1,8 @@
-import { parseJson } from '../schemas/json.ts'
+import { isObject, parseJson } from '../schemas/json.ts'
+import { Decimal, LONGEST_NUMBER, type Numeric } from '../schemas/numbers.ts'
 import type { Args } from './calls.ts'
 import { toFraction, toWhole } from './convert.ts'
+import { exactly, roundExactly } from './exact.ts'
 import { boundText, fail } from './failure.ts'
 import { printf } from './format.ts'
 import { spend } from './limits.ts'
@@ -16,9 +18,8 @@ const tojson: Filter = (value, args) => {
 const length: Filter = (value) => {
   if (value === undefined) return 0
   if (typeof value === 'string') return countCharacters(value)
-  if (typeof value === 'object' && value !== null) {
-    return Array.isArray(value) ? value.length : keysOf(value).length
-  }
+  if (Array.isArray(value)) return value.length
+  if (isObject(value)) return keysOf(value).length
   return fail(`${describe(value)} has no length`)
 }
 const escapeHtml: Filter = (value) => {
@@ -97,7 +98,7 @@ export function replace(text: string, [from, to, count]: readonly unknown[]): st
   const old = toText(from)
   const fresh = toText(to)
   const limit = numeric(count)
-  const most = limit === undefined || limit < 0 ? Number.POSITIVE_INFINITY : Number(limit)
+  const most = limit === undefined || Number(limit) < 0 ? Number.POSITIVE_INFINITY : Number(limit)
   if (old === '') return between(text, fresh, most)
   const pieces: string[] = []
   let length = 0
@@ -135,17 +136,20 @@ export function strip(text: string, characters: unknown, side: 'both' | 'left' |
   return text.slice(from, to)
 }
 
-function absolute(value: unknown): number | bigint {
+function absolute(value: unknown): Numeric {
   const number = numeric(value)
   if (number === undefined) return fail(`${describe(value)} has no absolute value`)
-  return typeof number === 'bigint' ? (number < 0n ? -number : number) : Math.abs(number)
+  if (typeof number === 'number') return Math.abs(number)
+  return Number(number) < 0 ? exactly('-', 0, number) : number
 }
 
-function round(value: unknown, precision: unknown, method: unknown): number | bigint {
+function round(value: unknown, precision: unknown, method: unknown): Numeric {
   const number = numeric(value)
   if (number === undefined) return fail(`${describe(value)} cannot be rounded`)
   if (typeof number === 'bigint') return number
   const digits = toWhole(precision, 0)
+  if (number instanceof Decimal)
+    return roundExactly(number, Math.max(-400, Math.min(LONGEST_NUMBER, Number(digits))), method)
   if (Math.abs(Number(digits)) > 15) return number
   // Moving the point in text avoids the error that multiplying by a power of ten brings in.
   const moved = (shift: number, of: number) => {
@@ -162,7 +166,8 @@ function round(value: unknown, precision: unknown, method: unknown): number | bi
 }
 
 function urlencode(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return quote(toText(value)).replaceAll('%2F', '/')
+  if (typeof value !== 'object' || value === null || value instanceof Decimal)
+    return quote(toText(value)).replaceAll('%2F', '/')
   const pairs = Array.isArray(value) ? value : entriesOf(value)
   return pairs
     .map((pair: unknown) => {

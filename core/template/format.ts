@@ -1,4 +1,6 @@
+import type { Numeric } from '../schemas/numbers.ts'
 import { toWhole } from './convert.ts'
+import { exactly, fixedExactly } from './exact.ts'
 import { boundText, fail } from './failure.ts'
 import { describe, member, numeric, toJson, toText } from './values.ts'
 
@@ -42,14 +44,14 @@ function one(value: unknown, spec: { letter: string; precision: number | undefin
   return spec.flags.includes('+') && !text.startsWith('-') ? `+${text}` : text
 }
 
-function shape(number: number | bigint, letter: string, precision: number | undefined): string {
+function shape(number: Numeric, letter: string, precision: number | undefined): string {
   switch (letter) {
     case 'd':
     case 'i':
       return String(toWhole(number, 0))
     case 'f':
     case 'F':
-      return Number(number).toFixed(Math.min(precision ?? 6, 100))
+      return fixed(number, Math.min(precision ?? 6, 100))
     case 'e':
       return Number(number).toExponential(Math.min(precision ?? 6, 100))
     case 'g':
@@ -63,10 +65,14 @@ function shape(number: number | bigint, letter: string, precision: number | unde
     case 'b':
       return toWhole(number, 0).toString(2)
     case '%':
-      return `${(Number(number) * 100).toFixed(Math.min(precision ?? 6, 100))}%`
+      return `${fixed(typeof number === 'number' ? number * 100 : exactly('*', number, 100), Math.min(precision ?? 6, 100))}%`
     default:
       return fail(`the format "${letter}" is not known`)
   }
+}
+
+function fixed(number: Numeric, digits: number): string {
+  return typeof number === 'number' ? number.toFixed(digits) : fixedExactly(number, digits)
 }
 
 /** Python's `'{} is {name:.2f}'.format(...)`. */

@@ -1,5 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Environment } from 'minijinja-js'
+import { isObject } from '../schemas/json.ts'
+import { Decimal, readNumber } from '../schemas/numbers.ts'
 import { put } from '../schemas/put.ts'
 import type { Args } from './calls.ts'
 import { Failure, fail } from './failure.ts'
@@ -46,7 +48,7 @@ function evaluate(write: (operands: string) => string, value: unknown, { list, n
     if (typeof operand === 'number' && Math.abs(operand) > LIMITS.range && Object.keys(context).length > 0) {
       fail(`${operand} is too large a number here`)
     }
-    context[name] = stored(operand)
+    context[name] = marked(stored(operand))
     return name
   }
   add(value)
@@ -81,9 +83,25 @@ function discard(): void {
   delete require.cache[require.resolve('minijinja-js')]
 }
 
-/** Its maps and big integers as JSON has them. */
+/** Stands before the digits of a number that the library does not carry; no text has it. */
+const MARK = '\uf8ffnumber:'
+
+/** A value with such numbers marked. */
+function marked(value: unknown): unknown {
+  if (typeof value === 'bigint' || value instanceof Decimal) return `${MARK}${value}`
+  if (Array.isArray(value)) return value.map(marked)
+  if (!isObject(value)) return value
+  const object: Record<string, unknown> = {}
+  for (const [key, item] of Object.entries(value)) put(object, key, marked(item))
+  return object
+}
+
+/** Its maps, big integers and marked numbers as JSON has them. */
 function plain(value: unknown): unknown {
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value
+  if (typeof value === 'string' && value.includes(MARK)) {
+    return value.startsWith(MARK) ? readNumber(value.slice(MARK.length)) : value.replaceAll(MARK, '')
+  }
   if (Array.isArray(value)) return value.map((item) => stored(plain(item)))
   if (!(value instanceof Map)) return value
   const object: Record<string, unknown> = {}

@@ -1,3 +1,5 @@
+import { isObject } from '../schemas/json.ts'
+import { Decimal } from '../schemas/numbers.ts'
 import type { Args } from './calls.ts'
 import { fail } from './failure.ts'
 import { replace, strip } from './filters.ts'
@@ -10,18 +12,18 @@ import { describe, member, toText } from './values.ts'
 export function callMethod(name: string, base: { raw: unknown; value: () => unknown }, args: Args): unknown {
   const { list, named } = args
   if (base.raw === undefined || base.raw === null) return name === 'get' ? list[1] : undefined
-  if (name === 'get' && typeof base.raw === 'object') {
+  if (name === 'get' && typeof base.raw === 'object' && !(base.raw instanceof Decimal)) {
     const found = member(base.raw, list[0])
     return found === undefined ? (list[1] ?? null) : found
   }
   const value = base.value()
   if (typeof value === 'string') return stringMethod(name, value, list, named)
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+  if (isObject(value)) {
     if (name === 'items') return entriesOf(value)
     if (name === 'keys') return Object.keys(value)
     if (name === 'values') return Object.values(value)
   }
-  if (typeof value !== 'object' || value === null) return fail(`${describe(value)} has no method ${name}()`)
+  if (!isObject(value) && !Array.isArray(value)) return fail(`${describe(value)} has no method ${name}()`)
   return libraryMethod(name, value, args)
 }
 

@@ -1,3 +1,4 @@
+import { isObject } from '../schemas/json.ts'
 import { binary } from './arithmetic.ts'
 import type { Args } from './calls.ts'
 import { boundText, fail } from './failure.ts'
@@ -63,15 +64,13 @@ function listOf(value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value
   if (value === undefined) return []
   if (typeof value === 'string') return charactersOf(value)
-  if (typeof value === 'object' && value !== null) return keysOf(value)
+  if (isObject(value)) return keysOf(value)
   return fail(`${describe(value)} is no list`)
 }
 
 export function entriesOf(value: unknown): [string, unknown][] {
   if (value === undefined) return []
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return keysOf(value).map((key) => [key, (value as Record<string, unknown>)[key]])
-  }
+  if (isObject(value)) return keysOf(value).map((key) => [key, value[key]])
   return fail(`${describe(value)} is no object`)
 }
 

@@ -1,3 +1,5 @@
+import { isObject } from '../schemas/json.ts'
+import { Decimal, isNumber } from '../schemas/numbers.ts'
 import { compares, contains } from './comparison.ts'
 import { numeric } from './values.ts'
 
@@ -7,8 +9,6 @@ const sign =
   (text: string): Test =>
   (value, other) =>
     compares(text, value, other)
-const isNumber: Test = (value) => typeof value === 'number' || typeof value === 'bigint'
-const isMapping: Test = (value) => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** What `x is name` asks, of the tests that are answered here; the template library has a few more. */
 export const TESTS: ReadonlyMap<string, Test> = new Map<string, Test>([
@@ -18,13 +18,13 @@ export const TESTS: ReadonlyMap<string, Test> = new Map<string, Test>([
   ['string', (value) => typeof value === 'string'],
   ['number', isNumber],
   ['integer', (value) => typeof value === 'bigint' || Number.isInteger(value)],
-  ['float', (value) => typeof value === 'number' && !Number.isInteger(value)],
+  ['float', (value) => value instanceof Decimal || (typeof value === 'number' && !Number.isInteger(value))],
   ['boolean', (value) => typeof value === 'boolean'],
   ['true', (value) => value === true],
   ['false', (value) => value === false],
-  ['mapping', isMapping],
+  ['mapping', isObject],
   ['sequence', (value) => Array.isArray(value)],
-  ['iterable', (value) => typeof value === 'string' || (typeof value === 'object' && value !== null)],
+  ['iterable', (value) => typeof value === 'string' || Array.isArray(value) || isObject(value)],
   ['odd', (value) => remainder(value, 2) !== 0],
   ['even', (value) => remainder(value, 2) === 0],
   ['divisibleby', (value, other) => remainder(value, Number(other)) === 0],
@@ -47,5 +47,5 @@ function remainder(value: unknown, by: number): number {
   const number = numeric(value)
   if (typeof number === 'bigint')
     return Number.isInteger(by) && by !== 0 ? Number(number % BigInt(by)) : Number.NaN
-  return number === undefined ? Number.NaN : number % by
+  return number === undefined ? Number.NaN : Number(number) % by
 }

@@ -1,10 +1,11 @@
+import { LONGEST_NUMBER, type Numeric, readNumber } from '../schemas/numbers.ts'
 import { fail, located } from './failure.ts'
 
 /** A word of an expression. `at` is its offset in the template. */
 export type Token =
   | { kind: 'name'; text: string; at: number }
   | { kind: 'string'; text: string; at: number }
-  | { kind: 'number'; value: number | bigint; text: string; at: number }
+  | { kind: 'number'; value: Numeric; text: string; at: number }
   | { kind: 'sign'; text: string; at: number }
 
 /** A piece of a template. Texts are as printed: whitespace control is done and comments are gone. */
@@ -124,10 +125,18 @@ function read(source: string, at: number, before: Token | undefined): Token {
   return { kind: 'sign', text: sign[0], at }
 }
 
-function toNumber(text: string): number | bigint {
+function toNumber(text: string): Numeric {
   const digits = text.replaceAll('_', '')
+  const number = /^0x/i.test(digits) ? hexadecimal(digits) : readNumber(digits)
+  return typeof number === 'string'
+    ? fail(`the number ${digits.slice(0, 20)}... is too long or too large`)
+    : number
+}
+
+function hexadecimal(digits: string): Numeric | string {
   const value = Number(digits)
-  return /^(\d+|0[xX].*)$/.test(digits) && !Number.isSafeInteger(value) ? BigInt(digits) : value
+  if (digits.length > LONGEST_NUMBER) return digits
+  return Number.isSafeInteger(value) ? value : BigInt(digits)
 }
 
 /** Offset just after the string literal that begins at `at`. */

@@ -1,4 +1,5 @@
-import { isObject, type Json } from '../schemas/json.ts'
+import { isObject, type Json, writeJson } from '../schemas/json.ts'
+import { Decimal, isNumber, type Numeric, order } from '../schemas/numbers.ts'
 import { put } from '../schemas/put.ts'
 import { fail } from './failure.ts'
 import { LIMITS, spend } from './limits.ts'
@@ -31,7 +32,7 @@ export class StepResult {
 
 /** Own members only, keys before anything else; undefined where there is none, of undefined too. */
 export function member(base: unknown, key: unknown): unknown {
-  if (typeof base === 'object' && base !== null) {
+  if (typeof base === 'object' && base !== null && !(base instanceof Decimal)) {
     if (base instanceof StepResult) {
       const near = member(base.near, key)
       if (near !== undefined) return near
@@ -41,7 +42,7 @@ export function member(base: unknown, key: unknown): unknown {
         : own
     }
     if (Array.isArray(base)) return typeof key === 'number' ? base.at(key) : undefined
-    const name = typeof key === 'string' ? key : typeof key === 'number' ? String(key) : undefined
+    const name = typeof key === 'string' ? key : isNumber(key) ? String(key) : undefined
     return name !== undefined && Object.hasOwn(base, name)
       ? (base as Record<string, unknown>)[name]
       : undefined
@@ -69,24 +70,17 @@ function isReference(key: unknown): boolean {
 
 /** A value as it leaves a scope: without its wrapper, and a map whose members are fetched made whole. */
 export function settle(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
   if (value instanceof StepResult) return value.value
-  if (Array.isArray(value)) return value
+  if (!isObject(value)) return value
   const whole: Record<string, unknown> = {}
-  for (const key of Object.keys(value)) put(whole, key, stored((value as Record<string, unknown>)[key]))
+  for (const key of Object.keys(value)) put(whole, key, stored(value[key]))
   return whole
 }
 
-/** A value as a list or an object holds it: JSON, where undefined is null and a huge integer its digits. */
+/** A value as a list or an object holds it: JSON, where undefined is null. */
 export function stored(value: unknown): Json {
   if (value === undefined) return null
-  if (typeof value === 'bigint') return narrow(value)
   return (value instanceof StepResult ? value.value : value) as Json
-}
-
-/** A huge integer as a number where that is exact, else as its digits. */
-function narrow(value: bigint): number | string {
-  return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
 }
 
 /**
@@ -98,6 +92,7 @@ export function boundJson(value: unknown): void {
   let characters = 0
   for (let part = open.pop(); open.length > 0 || part !== undefined; part = open.pop()) {
     if (typeof part === 'string') characters += part.length
+    else if (typeof part === 'bigint' || part instanceof Decimal) characters += String(part).length
     else if (Array.isArray(part)) {
       characters += 2 + part.length
       for (const item of part) if (item !== undefined) open.push(item)
@@ -123,7 +118,7 @@ export function toText(value: unknown): string {
     case 'boolean':
       return value ? 'true' : 'false'
     case 'object':
-      return value === null ? '' : toJson(value)
+      return value === null ? '' : value instanceof Decimal ? value.text : toJson(value)
     default:
       return ''
   }
@@ -131,7 +126,7 @@ export function toText(value: unknown): string {
 
 export function toJson(value: unknown, indent?: number): string {
   boundJson(value)
-  return JSON.stringify(stored(value), undefined, indent)
+  return writeJson(stored(value), indent)
 }
 
 const FALSE_WORDS = new Set(['', 'false', '0', 'no', 'none', 'null', 'off', '{}', '[]'])
@@ -147,6 +142,7 @@ export function truthy(value: unknown): boolean {
 export function holds(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return Boolean(value)
   if (value instanceof StepResult) return value.isPart || holds(value.near)
+  if (value instanceof Decimal) return true
   return Array.isArray(value) ? value.length > 0 : keysOf(value).length > 0
 }
 
@@ -155,7 +151,7 @@ export function equal(left: unknown, right: unknown): boolean {
   spend(typeof left === 'string' ? left.length >> 8 : 1)
   if (left === undefined || right === undefined) return false
   if (left === null || right === null) return left === right
-  if (typeof left === 'object') {
+  if (typeof left === 'object' && !(left instanceof Decimal)) {
     if (typeof right !== 'object') return false
     if (Array.isArray(left)) {
       return (
@@ -171,11 +167,11 @@ export function equal(left: unknown, right: unknown): boolean {
       keys.every((key) => Object.hasOwn(right, key) && equal(left[key], right[key]))
     )
   }
-  if (typeof left === typeof right) return left === right
+  if (typeof left === typeof right && !(left instanceof Decimal)) return left === right
   const a = numeric(left)
   const b = numeric(right)
-  // Strict equality never holds between a number and a big integer, order is exact.
-  return a !== undefined && b !== undefined && a <= b && a >= b
+  // Strict equality never holds between numbers of two kinds, order is exact.
+  return a !== undefined && b !== undefined && order(a, b) === 0
 }
 
 /** Order of two values as sorting wants it: negative, zero or positive. */
@@ -184,7 +180,7 @@ export function compare(left: unknown, right: unknown): number {
   if (typeof left === 'string' && typeof right === 'string') return left < right ? -1 : left > right ? 1 : 0
   const a = numeric(left)
   const b = numeric(right)
-  if (a !== undefined && b !== undefined) return a < b ? -1 : a > b ? 1 : 0
+  if (a !== undefined && b !== undefined) return order(a, b)
   if (Array.isArray(left) && Array.isArray(right)) {
     for (let at = 0; at < left.length && at < right.length; at++) {
       if (!equal(left[at], right[at])) return compare(left[at], right[at])
@@ -196,8 +192,8 @@ export function compare(left: unknown, right: unknown): number {
   )
 }
 
-export function numeric(value: unknown): number | bigint | undefined {
-  if (typeof value === 'number' || typeof value === 'bigint') return value
+export function numeric(value: unknown): Numeric | undefined {
+  if (isNumber(value)) return value
   return typeof value === 'boolean' ? Number(value) : undefined
 }
 
@@ -206,6 +202,6 @@ export function describe(value: unknown): string {
   if (value === undefined) return 'an undefined value'
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'a list'
-  if (typeof value === 'object') return 'an object'
-  return typeof value === 'bigint' ? 'a number' : `a ${typeof value}`
+  if (isNumber(value)) return 'a number'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }

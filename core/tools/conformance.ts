@@ -1,6 +1,6 @@
 import { deepEqual, ok, rejects } from 'node:assert/strict'
 import type { ErrorKind } from '../schemas/command.ts'
-import type { Json, JsonObject } from '../schemas/json.ts'
+import { type Json, type JsonObject, parseJson, writeJson } from '../schemas/json.ts'
 import { CallAborted, CONTRACT, type Credential, type Tool, type ToolCall, ToolError } from './define.ts'
 import { type LoadedTool, makeToolRegistry } from './registry.ts'
 
@@ -67,7 +67,7 @@ export function conformanceCases(about: Conformance): { name: string; run(): Pro
     const result = await tool.run(works.input, call())
     const fault = checkOutput(result)
     ok(fault === undefined, `its result does not fit its schema: ${fault}`)
-    deepEqual(JSON.parse(JSON.stringify(result)), result, 'its result is not plain JSON')
+    deepEqual(parseJson(writeJson(result)), result, 'its result is not plain JSON')
     works.check(result)
   }
 

@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { isNumber } from '../schemas/numbers.ts'
 import { type Credential, ToolError } from './define.ts'
 
 /** What an `auth` field stands for. `what` names it in errors. */
@@ -58,7 +59,7 @@ export function textOf(data: JsonObject, ...names: string[]): string | undefined
   for (const name of names) {
     const value: Json | undefined = data[name]
     if (typeof value === 'string' && value !== '') return value
-    if (typeof value === 'number') return String(value)
+    if (isNumber(value)) return String(value)
   }
   return undefined
 }

@@ -73,7 +73,7 @@ function plainArguments(input: JsonObject): V1EnvVar[] {
   const fitting: V1EnvVar[] = []
   let room = MAX_ARGUMENTS_BYTES
   for (const [name, value] of Object.entries(input)) {
-    if (!NAME.test(name) || value === null || typeof value === 'object') continue
+    if (!NAME.test(name) || value === null || isObject(value) || Array.isArray(value)) continue
     const text = String(value)
     const bytes = Buffer.byteLength(text)
     if (bytes > MAX_ARGUMENT_BYTES || bytes + name.length > room || text.includes('\0')) continue

@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject, ToolError } from '@noetl/core'
+import { isNumber, isObject, type Json, type JsonObject, ToolError } from '@noetl/core'
 
 /** A field in either spelling: that of playbooks, or that of Kubernetes. Null counts as not given. */
 export function field(given: JsonObject, ...names: string[]): Json | undefined {
@@ -12,7 +12,7 @@ export function field(given: JsonObject, ...names: string[]): Json | undefined {
 export function textField(given: JsonObject, ...names: string[]): string | undefined {
   const value = field(given, ...names)
   if (value === undefined || value === '') return undefined
-  if (typeof value === 'string' || typeof value === 'number') return String(value)
+  if (typeof value === 'string' || isNumber(value)) return String(value)
   throw misfit(names[0]!, 'a text', value)
 }
 

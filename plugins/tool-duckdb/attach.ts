@@ -1,5 +1,5 @@
 import type { DuckDBConnection } from '@duckdb/node-api'
-import { type Credential, isObject, type Json, type JsonObject, ToolError } from '@noetl/core'
+import { type Credential, isNumber, isObject, type Json, type JsonObject, ToolError } from '@noetl/core'
 import { firstLine, redact } from './failures.ts'
 
 /**
@@ -81,7 +81,7 @@ function statementsFor(alias: string, type: string, data: JsonObject): string[] 
 
 function text(data: JsonObject, key: string): string | undefined {
   const value: Json | undefined = data[key]
-  return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
+  return typeof value === 'string' || isNumber(value) ? String(value) : undefined
 }
 
 function quote(value: string): string {

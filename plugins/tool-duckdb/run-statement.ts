@@ -1,5 +1,5 @@
 import type { DuckDBExtractedStatements, DuckDBResult, DuckDBValue } from '@duckdb/node-api'
-import { type Json, type JsonObject, parseJson, ToolError } from '@noetl/core'
+import { Decimal, type Json, type JsonObject, parseJson, ToolError, writeJson } from '@noetl/core'
 import { plain } from './values.ts'
 
 /** What one statement gave. */
@@ -100,8 +100,21 @@ function boundValue(params: Params, name: string, at: number): Json {
   )
 }
 
-/** Lists and objects go in as their JSON text. */
+/** Lists and objects go in as their JSON text, numbers that DuckDB has no type for as their digits. */
 async function bindable(value: Json): Promise<DuckDBValue> {
-  if (typeof value === 'object' && value !== null) return JSON.stringify(value)
+  if (value instanceof Decimal) return decimal(value)
+  if (typeof value === 'object' && value !== null) return writeJson(value)
+  if (typeof value === 'bigint') return BigInt.asIntN(128, value) === value ? value : String(value)
   return typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value
 }
+
+async function decimal(value: Decimal): Promise<DuckDBValue> {
+  const [, sign = '', whole = '', fraction = ''] = /^(-?)0*(\d*)\.?(\d*)$/.exec(value.text) ?? []
+  const digits = whole + fraction
+  if (digits === '' || digits.length > MOST_DIGITS) return value.text
+  const { DuckDBDecimalValue } = await import('@duckdb/node-api')
+  return new DuckDBDecimalValue(BigInt(`${sign}${digits}`), digits.length, fraction.length)
+}
+
+/** Digits of DuckDB's widest DECIMAL. */
+const MOST_DIGITS = 38

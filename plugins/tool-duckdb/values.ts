@@ -10,10 +10,10 @@ import type {
   DuckDBTimestampValue,
   DuckDBUnionValue,
 } from '@duckdb/node-api'
-import type { Json, JsonObject } from '@noetl/core'
+import { type Json, type JsonObject, readNumber, writeJson } from '@noetl/core'
 
 /**
- * A value of DuckDB as JSON: numbers as numbers while they are exact, else as text; dates and times as ISO
+ * A value of DuckDB as JSON: numbers with all their digits; dates and times as ISO
  * text; blobs in base64; NaN and infinity as null. Read off the class name, so that the native library is
  * not loaded for it.
  */
@@ -26,7 +26,7 @@ export function plain(value: unknown): Json {
     case 'number':
       return Number.isFinite(value) ? value : null
     case 'bigint':
-      return exact(value)
+      return readNumber(String(value))
     case 'object':
       return plainObject(value)
     default:
@@ -37,7 +37,7 @@ export function plain(value: unknown): Json {
 function plainObject(value: object): Json {
   switch (value.constructor.name) {
     case 'DuckDBDecimalValue':
-      return decimal(value as DuckDBDecimalValue)
+      return readNumber(String(value as DuckDBDecimalValue))
     case 'DuckDBTimestampTZValue':
       return instant((value as DuckDBTimestampTZValue).micros, 'Z', value)
     case 'DuckDBTimestampValue':
@@ -72,19 +72,7 @@ function fromEntries(entries: [string, unknown][]): JsonObject {
 
 function keyOf(key: unknown): string {
   const value = plain(key)
-  return typeof value === 'string' ? value : JSON.stringify(value)
-}
-
-function exact(value: bigint): Json {
-  const number = Number(value)
-  return Number.isSafeInteger(number) ? number : String(value)
-}
-
-function decimal(value: DuckDBDecimalValue): Json {
-  const text = String(value)
-  const number = Number(text)
-  // Text when a double would not give the same digits back.
-  return Number.isSafeInteger(Math.trunc(number)) && text.replace(/\D/g, '').length <= 17 ? number : text
+  return typeof value === 'string' ? value : writeJson(value)
 }
 
 const MAX_MICROS = 8_640_000_000_000_000_000n

@@ -1,4 +1,4 @@
-import { type Credential, isObject, type JsonObject, ToolError } from '@noetl/core'
+import { type Credential, isNumber, isObject, type JsonObject, ToolError } from '@noetl/core'
 import type { HttpInput } from './input.ts'
 
 /** Finds the headers that the step's `auth` stands for: none, one of a stored credential, or one given inline. */
@@ -57,7 +57,7 @@ function text(data: JsonObject, ...names: string[]): string | undefined {
   for (const name of names) {
     const value = data[name]
     if (typeof value === 'string' && value !== '') return value
-    if (typeof value === 'number') return String(value)
+    if (isNumber(value)) return String(value)
   }
   return undefined
 }

@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject, ToolError } from '@noetl/core'
+import { isObject, type Json, type JsonObject, ToolError, writeJson } from '@noetl/core'
 import { basic } from './auth.ts'
 import type { HttpInput } from './input.ts'
 
@@ -87,7 +87,7 @@ function buildBody(
       return { text: value, type: looksLikeJson(value) ? JSON_TYPE : 'text/plain; charset=utf-8' }
     }
     if (isObject(value) && contentType?.toLowerCase().startsWith(FORM_TYPE)) return formBody(value)
-    return { text: JSON.stringify(value), type: JSON_TYPE }
+    return { text: writeJson(value), type: JSON_TYPE }
   }
   return given(fields.form) ? formBody(fields.form as JsonObject) : null
 }
@@ -104,8 +104,8 @@ function formBody(values: JsonObject): { text: string; type: string } {
 
 /** `json: '{{ x | tojson }}'` is text that is JSON already; encoding it again would send a string. */
 function asJson(value: Json): string {
-  if (typeof value !== 'string') return JSON.stringify(value)
-  return parses(value) ? value : JSON.stringify(value)
+  if (typeof value !== 'string') return writeJson(value)
+  return parses(value) ? value : writeJson(value)
 }
 
 function looksLikeJson(text: string): boolean {
@@ -122,7 +122,7 @@ function parses(text: string): boolean {
 }
 
 function plainText(value: Json): string {
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return typeof value === 'object' ? writeJson(value) : String(value)
 }
 
 function headerText(value: Json): string {

@@ -1,4 +1,4 @@
-import { type Credential, type JsonObject, ToolError } from '@noetl/core'
+import { type Credential, isNumber, type JsonObject, ToolError } from '@noetl/core'
 import type { NatsInput } from './input.ts'
 
 /** Where NATS is and who to be there. */
@@ -89,7 +89,7 @@ function text(data: JsonObject, ...names: string[]): string | undefined {
   for (const name of names) {
     const value = data[name]
     if (typeof value === 'string' && value !== '') return value
-    if (typeof value === 'number') return String(value)
+    if (isNumber(value)) return String(value)
   }
   return undefined
 }

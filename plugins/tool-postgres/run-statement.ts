@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '@noetl/core'
+import { isObject, type Json, type JsonObject, writeJson } from '@noetl/core'
 import pg from 'pg'
 import { type ParseValue, parserOf } from './values.ts'
 
@@ -36,7 +36,7 @@ export function runStatement(
     const rows: JsonObject[] = []
     const query = new pg.Query<JsonObject>({
       text: statement.text,
-      ...(statement.values === null ? {} : { values: [...statement.values] }),
+      ...(statement.values === null ? {} : { values: statement.values.map(bound) }),
       ...(statement.single ? { queryMode: 'extended' } : {}),
       types: { getTypeParser: (oid: number) => counting(parserOf(oid), intake) },
     } as pg.QueryConfig)
@@ -69,4 +69,9 @@ function counting(parse: ParseValue, intake: Intake): ParseValue {
     intake.bytes += text.length
     return intake.exceeded ? null : parse(text)
   }
+}
+
+/** The driver writes JSON itself, but not so that a whole float beyond 2^53 is still one when it is read. */
+function bound(value: Json): unknown {
+  return isObject(value) ? writeJson(value) : value
 }

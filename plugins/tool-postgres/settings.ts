@@ -1,4 +1,4 @@
-import { type Credential, type JsonObject, ToolError } from '@noetl/core'
+import { type Credential, isNumber, type JsonObject, ToolError } from '@noetl/core'
 import type { PostgresInput } from './input.ts'
 
 /** Where a database is and who to be there. */
@@ -86,7 +86,7 @@ function text(data: JsonObject, ...names: string[]): string | undefined {
   for (const name of names) {
     const value = data[name]
     if (typeof value === 'string' && value !== '') return value
-    if (typeof value === 'number') return String(value)
+    if (isNumber(value)) return String(value)
   }
   return undefined
 }

@@ -1,4 +1,4 @@
-import { type Json, parseJson } from '@noetl/core'
+import { type Json, parseJson, readNumber } from '@noetl/core'
 import pg from 'pg'
 
 /** Turns the text of a value, as the server sends it, into what JSON can carry. */
@@ -17,13 +17,11 @@ export function parserOf(oid: number): ParseValue {
 const asText: ParseValue = (text) => text
 const asBoolean: ParseValue = (text) => text === 't'
 
-/** Whole numbers that a number cannot hold exactly stay text, so that ids survive; so do NaN and Infinity. */
-const asNumber: ParseValue = (text) => {
+/** A float: what Postgres writes of it, Node reads back as it was. NaN and Infinity stay text. */
+const asFloat: ParseValue = (text) => {
   const number = Number(text)
-  if (!Number.isFinite(number)) return text
-  return Number.isInteger(number) && !Number.isSafeInteger(number) && WHOLE.test(text) ? text : number
+  return Number.isFinite(number) ? number : text
 }
-const WHOLE = /^-?\d+$/
 
 const asBase64: ParseValue = (text) => {
   // Only the older of the two output forms lacks the \x.
@@ -43,16 +41,16 @@ function keepZoneOnly(zone: string, hours: string, minutes: string | undefined, 
 const SCALARS: ReadonlyMap<number, ParseValue> = new Map<number, ParseValue>([
   [16, asBoolean],
   [17, asBase64],
-  [20, asNumber],
-  [21, asNumber],
-  [23, asNumber],
-  [26, asNumber],
+  [20, readNumber],
+  [21, readNumber],
+  [23, readNumber],
+  [26, readNumber],
   [114, parseJson],
-  [700, asNumber],
-  [701, asNumber],
+  [700, asFloat],
+  [701, asFloat],
   [1114, asTimestamp],
   [1184, asTimestamp],
-  [1700, asNumber],
+  [1700, readNumber],
   [3802, parseJson],
 ])
 

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { parseJson, writeJson } from '@noetl/core'
 import { encodeFrame, FRAME, type Frame, frameReader, TOLD } from './frames.ts'
 import { lineReader } from './output.ts'
 
@@ -158,7 +159,7 @@ export function startInterpreter(options: {
           stderr: lineReader((line) => listener.onLine('stderr', line)),
         }
         calls.set(number, { parts: [], streams, listener, resolve, reject })
-        toParent.write(encodeFrame(FRAME.call, number, JSON.stringify(frame)))
+        toParent.write(encodeFrame(FRAME.call, number, writeJson(frame)))
       })
       return { reply, kill: () => void toParent.write(encodeFrame(FRAME.kill, number)) }
     },
@@ -183,7 +184,7 @@ function settle(call: Call, text: string): void {
 
 function readReply(text: string): Reply | undefined {
   try {
-    const reply = JSON.parse(text) as Reply
+    const reply = parseJson(text) as unknown as Reply
     return 'result' in reply || typeof reply.failure.message === 'string' ? reply : undefined
   } catch {
     return undefined

@@ -13,6 +13,7 @@ import json
 import linecache
 import math
 import os
+import re
 import struct
 import sys
 import threading
@@ -22,14 +23,13 @@ import uuid
 
 FILE = "<code>"
 WRAPPER = "__noetl_code__"
-EXACT = 2**53 - 1
 MAX_DEPTH = 200
 MISSING = object()
 
 # Functions below keep the builtins and the few functions they need, whatever the code does to the modules.
 __builtins__ = dict(vars(builtins))
 end_process, own_pid, write, length_of_frame = os._exit, os.getpid, os.write, struct.Struct(">I").pack
-encode, decode = json.dumps, json.loads
+encode, decode, Decimal = json.dumps, json.loads, decimal.Decimal
 BROKEN = json.dumps(
     {
         "failure": {
@@ -62,6 +62,77 @@ def spend(count):
         )
 
 
+class Exact(float):
+    """A number with more digits than a float has: computes as the nearest float, passes on as its digits."""
+
+    __slots__ = ("text",)
+
+    def __new__(cls, text):
+        made = float.__new__(cls, text)
+        made.text = str(text)
+        return made
+
+    def __str__(self):
+        return self.text
+
+    __repr__ = __str__
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        # Whoever unpickles it does not know this class.
+        return (float, (self.text,))
+
+
+# Sixteen digits, or an exponent of three; most frames have neither, and are read by the parser's own means.
+LONG_NUMBER = re.compile(rb"[\[:,\s]-?(?:[\d.]{16}|\d[\d.]*[eE][+-]?\d{3})")
+# A number that json would not write as it is goes through it as a text with a mark that no one can guess.
+MARK = "number-%s:" % uuid.uuid4().hex
+MARKED = re.compile('"%s([^"]*)"' % MARK)
+# Numbers longer than this, or larger than any float, are text to the other side.
+LONGEST = 1000
+marks = [0]
+
+
+def read_values(data):
+    """JSON as values: a number that a float does not carry is an Exact."""
+    return decode(data, parse_float=read_float) if LONG_NUMBER.search(data) else decode(data)
+
+
+def read_float(text):
+    value = float(text)
+    if len(text) < 16 or Decimal(repr(value)) == Decimal(text):
+        return value
+    return Exact(text)
+
+
+def write_values(value):
+    """A value as JSON, its numbers with all their digits."""
+    marks[0] = 0
+    text = encode(plain(value), allow_nan=False, separators=(",", ":"))
+    return MARKED.sub(r"\1", text) if marks[0] else text
+
+
+def digits(text):
+    marks[0] += 1
+    return MARK + text
+
+
+def plain_decimal(value):
+    if not value.is_finite():
+        return None
+    if abs(value.adjusted()) > LONGEST or len(value.as_tuple().digits) > LONGEST:
+        return str(value)
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    return number if Decimal(repr(number)) == value else digits(str(value))
+
+
 def plain(value, depth=0):
     """A value as JSON has it."""
     if type(value) is str:
@@ -74,7 +145,9 @@ def plain(value, depth=0):
     if isinstance(value, bool):
         return bool(value)
     if isinstance(value, int):
-        return int(value) if -EXACT <= value <= EXACT else str(int(value))
+        return int(value)
+    if isinstance(value, Exact):
+        return digits(value.text)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, str):
@@ -87,10 +160,8 @@ def plain(value, depth=0):
             return plain(value._asdict(), depth + 1)
         spend(2 * len(value))
         return [plain(item, depth + 1) for item in value]
-    if isinstance(value, decimal.Decimal):
-        if not value.is_finite():
-            return None
-        return plain(int(value)) if value == value.to_integral_value() else float(value)
+    if isinstance(value, Decimal):
+        return plain_decimal(value)
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, datetime.timedelta):
@@ -278,7 +349,7 @@ def answer(body, fd, max_result):
 
 
 def reply_of(body, namespace, max_result):
-    frame = decode(body)
+    frame = read_values(body)
     try:
         try:
             value = run(frame, namespace)
@@ -287,7 +358,7 @@ def reply_of(body, namespace, max_result):
                 raise
             value = namespace.get("result")
         Room.limit = Room.left = max_result
-        text = encode(plain(value), allow_nan=False, separators=(",", ":"))
+        text = write_values(value)
         Room.left = max_result
         spend(len(text))
         reply = '{"result":%s}' % text

@@ -1,4 +1,4 @@
-import { type Credential, isObject, type JsonObject, ToolError } from '@noetl/core'
+import { type Credential, isNumber, isObject, type JsonObject, ToolError } from '@noetl/core'
 import type { SecretsInput } from './input.ts'
 
 /** The credential of a step: stored, given inline, or stored with what the step says laid over it. */
@@ -34,7 +34,7 @@ export function textOf(data: JsonObject, ...names: string[]): string | undefined
   for (const name of names) {
     const value = data[name]
     if (typeof value === 'string' && value !== '') return value
-    if (typeof value === 'number') return String(value)
+    if (isNumber(value)) return String(value)
   }
   return undefined
 }

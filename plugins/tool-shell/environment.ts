@@ -1,4 +1,4 @@
-import { ToolError } from '@noetl/core'
+import { isObject, ToolError, writeJson } from '@noetl/core'
 
 /** What commands may see of the worker's environment. Anything else may be a secret of the gateway. */
 const PASSED = [
@@ -57,7 +57,8 @@ function plainArguments(args: Record<string, unknown>): [string, string][] {
   const fitting: [string, string][] = []
   let room = MAX_ARGUMENTS_BYTES
   for (const [name, value] of Object.entries(args)) {
-    if (!NAME.test(name) || value === null || value === undefined || typeof value === 'object') continue
+    if (!NAME.test(name) || value === null || value === undefined || isObject(value) || Array.isArray(value))
+      continue
     const text = String(value)
     const bytes = Buffer.byteLength(text)
     if (bytes > MAX_ARGUMENT_BYTES || bytes + name.length > room || text.includes('\0')) continue
@@ -68,7 +69,7 @@ function plainArguments(args: Record<string, unknown>): [string, string][] {
 }
 
 function variable(name: string, value: unknown): string {
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value)
+  const text = typeof value === 'object' ? writeJson(value) : String(value)
   // The value may be a secret: it is never shown.
   if (text.includes('\0'))
     throw new ToolError(

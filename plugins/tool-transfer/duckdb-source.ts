@@ -11,7 +11,7 @@ import {
   type DuckDBUnionValue,
   type DuckDBValue,
 } from '@duckdb/node-api'
-import { type Json, type JsonObject, parseJson, ToolError } from '@noetl/core'
+import { Decimal, type Json, type JsonObject, parseJson, readNumber, ToolError, writeJson } from '@noetl/core'
 import { duckdbFailure } from './duckdb-failures.ts'
 import { type DuckdbLimits, onDuckdb } from './duckdb-session.ts'
 import type { SourcePlan } from './plan.ts'
@@ -19,7 +19,6 @@ import {
   type BatchLimits,
   type Cell,
   type ColumnType,
-  exactNumber,
   inBatches,
   pickColumns,
   type Row,
@@ -64,9 +63,11 @@ async function start(
   return prepared.stream()
 }
 
-/** Lists and objects go in as their JSON text. */
+/** Lists and objects go in as their JSON text, numbers that DuckDB may have no type for as their digits. */
 function bindable(value: Json): DuckDBValue {
-  if (typeof value === 'object' && value !== null) return JSON.stringify(value)
+  if (value instanceof Decimal) return value.text
+  if (typeof value === 'bigint') return BigInt.asIntN(128, value) === value ? value : String(value)
+  if (typeof value === 'object' && value !== null) return writeJson(value)
   return typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value
 }
 
@@ -122,7 +123,7 @@ function columnOf(name: string, type: DuckDBType): SourceColumn {
   if (type.alias === 'JSON') return { name, type: 'json', toJson: parseJson }
   const known = TYPES.get(type.typeId) ?? 'text'
   return known === 'integer' || known === 'bigint' || known === 'numeric'
-    ? { name, type: known, toJson: exactNumber }
+    ? { name, type: known, toJson: readNumber }
     : { name, type: known }
 }
 
@@ -149,10 +150,10 @@ function cellOf(value: DuckDBValue): Cell {
 function nested(value: DuckDBValue): Json {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return value
   if (typeof value === 'number') return Number.isFinite(value) ? value : null
-  if (typeof value === 'bigint') return exactNumber(String(value))
+  if (typeof value === 'bigint') return readNumber(String(value))
   switch (value.constructor.name) {
     case 'DuckDBDecimalValue':
-      return exactNumber(String(value))
+      return readNumber(String(value))
     case 'DuckDBBlobValue':
       return Buffer.from((value as DuckDBBlobValue).bytes).toString('base64')
     case 'DuckDBListValue':
@@ -176,5 +177,5 @@ function objectOf(entries: [string, DuckDBValue][]): JsonObject {
 
 function keyOf(key: DuckDBValue): string {
   const value = nested(key)
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  return typeof value === 'string' ? value : writeJson(value)
 }

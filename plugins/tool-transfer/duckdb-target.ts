@@ -1,5 +1,5 @@
 import { type DuckDBConnection, LIST, VARCHAR } from '@duckdb/node-api'
-import { ToolError } from '@noetl/core'
+import { ToolError, writeJson } from '@noetl/core'
 import { duckdbFailure } from './duckdb-failures.ts'
 import { type DuckdbLimits, onDuckdb } from './duckdb-session.ts'
 import type { TargetPlan } from './plan.ts'
@@ -100,7 +100,7 @@ function textOf(
     // The text of a database's JSON goes over unread, long numbers and all.
     return from.type === 'json' && typeof cell === 'string' && from.toJson !== undefined
       ? cell
-      : JSON.stringify(toJson(cell, from))
+      : writeJson(toJson(cell, from))
   }
   if (to.takes === 'bytes') {
     const bytes = cell instanceof Uint8Array ? Buffer.from(cell) : toBytes(String(cell))
@@ -109,7 +109,7 @@ function textOf(
   }
   const value = from.type === 'bytes' || from.type === 'list' ? toJson(cell, from) : cell
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value)
+  const text = typeof value === 'object' ? writeJson(value) : String(value)
   // DuckDB would round it.
   if (to.takes === 'integer' && !/^[+-]?\d+$/.test(text.trim()))
     throw misfit(`${to.type} takes whole numbers alone.`)

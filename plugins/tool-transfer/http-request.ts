@@ -1,4 +1,4 @@
-import { type Credential, type Json, ToolError } from '@noetl/core'
+import { type Credential, type Json, ToolError, writeJson } from '@noetl/core'
 import { authHeaders, basic } from './http-auth.ts'
 import type { Outgoing } from './http-exchange.ts'
 import type { TransferInput } from './input.ts'
@@ -54,7 +54,7 @@ function buildUrl(fields: TransferInput['source']): URL {
 }
 
 function textOf(value: Json): string {
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  return typeof value === 'string' ? value : writeJson(value)
 }
 
 function setHeader(headers: Record<string, string>, name: string, value: string): void {

@@ -1,4 +1,4 @@
-import { type Json, type JsonObject, type ToolCall, ToolError } from '@noetl/core'
+import { isNumber, isObject, type Json, type JsonObject, type ToolCall, ToolError } from '@noetl/core'
 import { Agent } from 'undici'
 import { exchange, exchangeFailure, show } from './http-exchange.ts'
 import { buildRequest } from './http-request.ts'
@@ -98,7 +98,13 @@ function typeOf(name: string, rows: readonly JsonObject[]): ColumnType {
   const values = rows.map((row) => valueAt(row, name) ?? null).filter((value) => value !== null)
   const all = (is: (value: Json) => boolean) => values.length > 0 && values.every(is)
   if (all((value) => typeof value === 'boolean')) return 'boolean'
-  if (all((value) => Number.isSafeInteger(value))) return 'bigint'
+  if (all((value) => Number.isSafeInteger(value) || isLong(value))) return 'bigint'
   if (all((value) => typeof value === 'number')) return 'double'
-  return values.some((value) => typeof value === 'object') ? 'json' : 'text'
+  if (all(isNumber)) return 'numeric'
+  return values.some((value) => isObject(value) || Array.isArray(value)) ? 'json' : 'text'
+}
+
+/** True for what a 64-bit integer holds. */
+function isLong(value: Json): boolean {
+  return typeof value === 'bigint' && BigInt.asIntN(64, value) === value
 }

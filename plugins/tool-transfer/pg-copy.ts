@@ -1,4 +1,4 @@
-import { type Json, ToolError } from '@noetl/core'
+import { type Json, ToolError, writeJson } from '@noetl/core'
 import type { TargetColumn } from './pg-table.ts'
 import { type Cell, type Row, type SourceColumn, toBytes, toJson } from './rows.ts'
 
@@ -69,7 +69,7 @@ function plain(cell: Exclude<Cell, null>, from: SourceColumn, to: TargetColumn):
     // The text of a database's JSON goes over unread, long numbers and all.
     return from.type === 'json' && typeof cell === 'string' && from.toJson !== undefined
       ? cell
-      : JSON.stringify(toJson(cell, from))
+      : writeJson(toJson(cell, from))
   }
   if (cell instanceof Uint8Array) {
     const bytes = Buffer.from(cell)
@@ -83,7 +83,7 @@ function plain(cell: Exclude<Cell, null>, from: SourceColumn, to: TargetColumn):
   }
   if (Array.isArray(cell) && to.takes === 'array') return arrayText(cell)
   if (Array.isArray(cell) && to.takes === 'json array') return `{${cell.map(jsonElement).join(',')}}`
-  return typeof cell === 'object' ? JSON.stringify(cell) : String(cell)
+  return typeof cell === 'object' ? writeJson(cell) : String(cell)
 }
 
 /** A list as the text of an array: elements in double quotes, lists of lists as further dimensions. */
@@ -94,11 +94,11 @@ function arrayText(list: Json[]): string {
 function element(value: Json): string {
   if (value === null) return 'NULL'
   if (Array.isArray(value)) return arrayText(value)
-  return inQuotes(typeof value === 'object' ? JSON.stringify(value) : String(value))
+  return inQuotes(typeof value === 'object' ? writeJson(value) : String(value))
 }
 
 function jsonElement(value: Json): string {
-  return value === null ? 'NULL' : inQuotes(JSON.stringify(value))
+  return value === null ? 'NULL' : inQuotes(writeJson(value))
 }
 
 function inQuotes(text: string): string {

@@ -1,4 +1,4 @@
-import { type Credential, isObject, type JsonObject, ToolError } from '@noetl/core'
+import { type Credential, isNumber, isObject, type JsonObject, ToolError } from '@noetl/core'
 import type { Auth } from './plan.ts'
 
 /** Where a database is and who to be there. */
@@ -78,7 +78,7 @@ function text(data: JsonObject, ...names: string[]): string | undefined {
   for (const name of names) {
     const value = data[name]
     if (typeof value === 'string' && value !== '') return value
-    if (typeof value === 'number') return String(value)
+    if (isNumber(value)) return String(value)
   }
   return undefined
 }

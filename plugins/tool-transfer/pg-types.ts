@@ -1,6 +1,6 @@
-import { type Json, parseJson } from '@noetl/core'
+import { type Json, parseJson, readNumber } from '@noetl/core'
 import pg from 'pg'
-import { type ColumnType, exactNumber, type SourceColumn } from './rows.ts'
+import type { ColumnType, SourceColumn } from './rows.ts'
 
 /** What Postgres sends for a type: always text, but for booleans. */
 interface PgType {
@@ -28,25 +28,31 @@ const asText = (text: string): Json => text
 const asBoolean = (text: string): Json => text === 't'
 const asBase64 = (text: string): Json => Buffer.from(text.slice(2), 'hex').toString('base64')
 
+/** NaN and Infinity stay text. */
+function asFloat(text: string): Json {
+  const number = Number(text)
+  return Number.isFinite(number) ? number : text
+}
+
 const BOOLEAN = 16
 const BOOLEANS = 1000
 
 const SCALARS: ReadonlyMap<number, PgType> = new Map<number, PgType>([
   [BOOLEAN, { type: 'boolean' }],
   [17, { type: 'bytes', toJson: asBase64 }],
-  [20, { type: 'bigint', toJson: exactNumber }],
-  [21, { type: 'integer', toJson: exactNumber }],
-  [23, { type: 'integer', toJson: exactNumber }],
-  [26, { type: 'bigint', toJson: exactNumber }],
+  [20, { type: 'bigint', toJson: readNumber }],
+  [21, { type: 'integer', toJson: readNumber }],
+  [23, { type: 'integer', toJson: readNumber }],
+  [26, { type: 'bigint', toJson: readNumber }],
   [114, { type: 'json', toJson: parseJson }],
-  [700, { type: 'double', toJson: exactNumber }],
-  [701, { type: 'double', toJson: exactNumber }],
+  [700, { type: 'double', toJson: asFloat }],
+  [701, { type: 'double', toJson: asFloat }],
   [1082, { type: 'date' }],
   [1083, { type: 'time' }],
   [1114, { type: 'timestamp' }],
   [1184, { type: 'timestamptz' }],
   [1186, { type: 'interval' }],
-  [1700, { type: 'numeric', toJson: exactNumber }],
+  [1700, { type: 'numeric', toJson: readNumber }],
   [2950, { type: 'uuid' }],
   [3802, { type: 'json', toJson: parseJson }],
 ])

@@ -1,4 +1,4 @@
-import { type Json, ToolError } from '@noetl/core'
+import { Decimal, type Json, ToolError } from '@noetl/core'
 
 /** A value on its way: JSON, or the bytes of a blob. */
 export type Cell = Json | Uint8Array
@@ -106,7 +106,7 @@ export function pickColumns(given: readonly SourceColumn[], fields: readonly str
 /** About the bytes of a value. */
 export function weigh(value: Cell): number {
   if (typeof value === 'string') return value.length
-  if (typeof value !== 'object' || value === null) return 8
+  if (typeof value !== 'object' || value === null || value instanceof Decimal) return 8
   if (value instanceof Uint8Array) return value.length
   let sum = 0
   for (const part of Object.values(value)) sum += 8 + weigh(part)
@@ -129,11 +129,4 @@ export function toBytes(text: string): Buffer | null {
   return /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/.test(text)
     ? Buffer.from(text, 'base64')
     : null
-}
-
-/** Exact numbers as numbers, others as their text, so that ids survive. */
-export function exactNumber(text: string): Json {
-  const number = Number(text)
-  if (!Number.isFinite(number)) return text
-  return Number.isInteger(number) && !Number.isSafeInteger(number) ? text : number
 }

@@ -51,7 +51,7 @@ workflow:
     ),
   )
   t.equal(run.status, 'COMPLETED')
-  t.same(run.result, { sum: 6, ages: [{ next: 31 }, { next: 41 }], total: 2, big: '9007199254740993' })
+  t.same(run.result, { sum: 6, ages: [{ next: 31 }, { next: 41 }], total: 2, big: 9007199254740993n })
   t.same(run.completed_steps, ['start', 'left', 'right', 'end'])
   t.same(run.variables, { count: 2 })
 })

@@ -1,3 +1,4 @@
+import { parseJson } from '@noetl/core'
 import { request } from 'undici'
 
 /** One request to a server; answers of every status are given as they are. */
@@ -13,5 +14,9 @@ export async function send<T = Record<string, unknown>>(
     headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   })
-  return { status: answer.statusCode, headers: answer.headers, body: (await answer.body.json()) as T }
+  return {
+    status: answer.statusCode,
+    headers: answer.headers,
+    body: parseJson(await answer.body.text()) as T,
+  }
 }

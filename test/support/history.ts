@@ -3,7 +3,7 @@ import { fold, NOTHING } from '../../core/engine/fold.ts'
 import type { Graph } from '../../core/playbook/graph.ts'
 import type { Event } from '../../core/schemas/event.ts'
 import type { State, Status } from '../../core/schemas/execution.ts'
-import type { JsonObject } from '../../core/schemas/json.ts'
+import { type JsonObject, parseJson, writeJson } from '../../core/schemas/json.ts'
 
 /** What is stored of an execution beside its events. */
 export interface StoredExecution {
@@ -308,5 +308,5 @@ function checkReplay({ events, execution, fault }: About): void {
 }
 
 function plain(state: State): JsonObject {
-  return JSON.parse(JSON.stringify(state)) as JsonObject
+  return parseJson(writeJson(state)) as JsonObject
 }

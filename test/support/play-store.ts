@@ -6,7 +6,7 @@ import { compilePlaybook } from '../../core/playbook/compile.ts'
 import type { CallError, LeasedCommand } from '../../core/schemas/command.ts'
 import type { Event } from '../../core/schemas/event.ts'
 import type { State, Status } from '../../core/schemas/execution.ts'
-import type { Json, JsonObject } from '../../core/schemas/json.ts'
+import { type Json, type JsonObject, parseJson, writeJson } from '../../core/schemas/json.ts'
 import type { ExecutionRow } from '../../core/store/executions.ts'
 import type { Claimed } from '../../core/store/queue.ts'
 import { loopResult, type NewResult } from '../../core/store/results.ts'
@@ -251,10 +251,10 @@ function resultIn({ event_id, result = null, meta }: Event): {
 
 /** What is read back is never the same object as what was stored. */
 function copied<T>(value: T): T {
-  return structuredClone(value)
+  return asJson(value)
 }
 
 /** A value as it is after its way over the wire. */
 export function asJson<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T
+  return parseJson(writeJson(value)) as T
 }

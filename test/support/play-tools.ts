@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { readReference } from '../../core/engine/aside.ts'
 import { ERROR_KINDS, type ErrorKind } from '../../core/schemas/command.ts'
-import { isObject, type Json, type JsonObject } from '../../core/schemas/json.ts'
+import { isObject, type Json, type JsonObject, parseJson, writeJson } from '../../core/schemas/json.ts'
 import { type Tool, type ToolCall, ToolError } from '../../core/tools/define.ts'
 import { noopTool } from '../../core/tools/noop.ts'
 import { type LoadedTool, makeToolRegistry, type ToolRegistry } from '../../core/tools/registry.ts'
@@ -68,7 +68,7 @@ export function makePlayTools({
     return {
       ...real,
       async run(fields, call) {
-        calls.push({ step: call.step, kind: real.kind, fields: structuredClone(fields) as JsonObject })
+        calls.push({ step: call.step, kind: real.kind, fields: parseJson(writeJson(fields)) as JsonObject })
         return given(real, call)
       },
     }
@@ -86,7 +86,7 @@ export function makePlayTools({
       return wrong(`${key} is called more often than it gives`)
     const value = Array.isArray(entry) ? entry[turn]! : entry
     if (isError(value)) throw errorOf(real, value.error)
-    return structuredClone(value)
+    return parseJson(writeJson(value))
   }
 
   /** A mistake of the case, told at the end: a playbook may well take it for an error of its own. */

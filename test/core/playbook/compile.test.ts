@@ -4,6 +4,7 @@ import { compilePlaybook } from '../../../core/playbook/compile.ts'
 import { describeDocument } from '../../../core/playbook/describe.ts'
 import type { Fault } from '../../../core/playbook/faults.ts'
 import { nearest } from '../../../core/playbook/faults.ts'
+import { Decimal } from '../../../core/schemas/numbers.ts'
 
 const KINDS = ['http', 'noop', 'python']
 
@@ -260,11 +261,26 @@ t.test('loop: seed and current spelling, defaults', async (t) => {
   t.match(step('loop: {in: [1], spec: {mode: parallel, max_in_flight: 3}}').loop, { maxInFlight: 3 })
 })
 
-t.test('numbers: whole ones that a double cannot hold become text', async (t) => {
+t.test('numbers: they keep all their digits', async (t) => {
   const { workload } = compilePlaybook(
-    'metadata: {path: p}\nworkload: {id: 9007199254740993123, n: 42, f: 1.5, yes: yes}\nworkflow: [{step: start}]',
+    `metadata: {path: p}
+workload: {id: 9007199254740993123, n: 42, f: 1.5, yes: yes, d: 0.1234567890123456789, e: 1e18, long: 12345678901234567890.5, huge: 1e400, inf: .inf}
+workflow: [{step: start}]`,
   ).playbook
-  t.same(workload, { id: '9007199254740993123', n: 42, f: 1.5, yes: 'yes' })
+  t.strictSame(
+    { ...workload },
+    {
+      id: 9007199254740993123n,
+      n: 42,
+      f: 1.5,
+      yes: 'yes',
+      d: new Decimal('0.1234567890123456789'),
+      e: 1e18,
+      long: new Decimal('12345678901234567890.5'),
+      huge: '1e400',
+      inf: null,
+    },
+  )
 })
 
 t.test('names: __proto__ is a key like any other, and reaches nothing', async (t) => {

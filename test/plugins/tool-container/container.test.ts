@@ -44,7 +44,7 @@ t.test('result: what the Job was, its logs, and its last line as data', async (t
       adopted: false,
       started_at: 'string',
       finished_at: 'string',
-      data: { rows: 3, id: '12345678901234567890' },
+      data: { rows: 3, id: 12345678901234567890n },
     },
   )
 })

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CallAborted, type Json, type JsonObject, type ToolCall } from '@noetl/core'
+import { CallAborted, Decimal, type Json, type JsonObject, type ToolCall } from '@noetl/core'
 import { conformanceCases } from '@noetl/core/conformance'
 import t from 'tap'
 import type { DuckdbInput } from '../../../plugins/tool-duckdb/input.ts'
@@ -74,10 +74,11 @@ t.test('duckdb result: every statement as command_N, the last one at top level',
 
 const TYPES: [string, Json][] = [
   ['1::bigint', 1],
-  ['9007199254740993::bigint', '9007199254740993'],
-  ['170141183460469231731687303715884105727::hugeint', '170141183460469231731687303715884105727'],
+  ['9007199254740993::bigint', 9007199254740993n],
+  ['170141183460469231731687303715884105727::hugeint', 170141183460469231731687303715884105727n],
   ['1.50::decimal(10,2)', 1.5],
-  ['12345678901234567890.12::decimal(30,2)', '12345678901234567890.12'],
+  ['12345678901234567890.12::decimal(30,2)', new Decimal('12345678901234567890.12')],
+  ['0.1234567890123456789::decimal(38,20)', new Decimal('0.12345678901234567890')],
   ["'nan'::double", null],
   ["'infinity'::float", null],
   ['true', true],
@@ -95,7 +96,8 @@ const TYPES: [string, Json][] = [
   ["{'a': 1, 'b': [true]}", { a: 1, b: [true] }],
   ["map {'k': 1}", { k: 1 }],
   ['map {7: 1}', { '7': 1 }],
-  [`'{"a": [1, 9007199254740993]}'::json`, { a: [1, '9007199254740993'] }],
+  [`'{"a": [1, 9007199254740993]}'::json`, { a: [1, 9007199254740993n] }],
+  [`'{"n": 12345678901234567890.5}'::json`, { n: new Decimal('12345678901234567890.5') }],
   ["'x'::enum('x', 'y')", 'x'],
   ['union_value(num := 2)', 2],
 ]
@@ -109,6 +111,24 @@ for (const [expression, expected] of TYPES) {
 t.test('duckdb type: now() needs no extension', async (t) => {
   const { rows } = await run({ query: 'SELECT now() AS t' })
   t.match((rows as JsonObject[])[0]?.t, /^2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/)
+})
+
+t.test('duckdb params: numbers with many digits compute with them', async (t) => {
+  const n = new Decimal('12345678901234567890.123456789')
+  t.same(
+    (
+      await run({
+        query: 'SELECT ? + 1 AS a, ? AS b, ?::hugeint AS c',
+        params: [n, 2n ** 80n, `${2n ** 90n}`],
+      })
+    ).rows,
+    [{ a: new Decimal('12345678901234567891.123456789'), b: 2n ** 80n, c: 2n ** 90n }],
+  )
+  const doc = { n, id: 2n ** 60n + 1n, f: 1e18 }
+  t.same((await run({ query: 'SELECT ?::json AS doc', params: [doc] })).rows, [{ doc }])
+  t.same((await run({ query: 'SELECT ?::varchar AS long', params: [10n ** 50n] })).rows, [
+    { long: `1${'0'.repeat(50)}` },
+  ])
 })
 
 t.test('duckdb params: by place, by name, from input; lists and objects as JSON', async (t) => {

@@ -1,4 +1,4 @@
-import { type JsonObject, ToolError } from '@noetl/core'
+import { Decimal, type JsonObject, ToolError } from '@noetl/core'
 import t from 'tap'
 import { kindOf } from '../../../plugins/tool-postgres/failures.ts'
 import { mayLeaveState } from '../../../plugins/tool-postgres/session-state.ts'
@@ -98,12 +98,16 @@ for (const [sql, leaves] of leaving) {
   )
 }
 
-t.test('values: numbers are numbers where they are exact, and text where they are ids', async (t) => {
+t.test('values: numbers come with all their digits', async (t) => {
   t.equal(parserOf(20)('9007199254740991'), 9007199254740991)
-  t.equal(parserOf(20)('9007199254740993'), '9007199254740993')
+  t.equal(parserOf(20)('9007199254740993'), 9007199254740993n)
   t.equal(parserOf(1700)('1.50'), 1.5)
   t.equal(parserOf(1700)('3'), 3)
-  t.equal(parserOf(1700)('123456789012345678901'), '123456789012345678901')
+  t.equal(parserOf(1700)('123456789012345678901'), 123456789012345678901n)
+  t.equal(parserOf(1700)('1000000000000000000.00'), 1e18)
+  t.same(parserOf(1700)('12345678901234567890.123456789'), new Decimal('12345678901234567890.123456789'))
+  t.same(parserOf(1231)('{0.1234567890123456789,NULL}'), [new Decimal('0.1234567890123456789'), null])
+  t.equal(parserOf(1700)('1'.repeat(1001)), '1'.repeat(1001))
   t.equal(parserOf(1700)('NaN'), 'NaN')
   t.equal(parserOf(701)('-Infinity'), '-Infinity')
   t.equal(parserOf(701)('1e+300'), 1e300)

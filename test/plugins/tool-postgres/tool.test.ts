@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { CallAborted, type JsonObject, type ToolCall } from '@noetl/core'
+import { CallAborted, Decimal, type JsonObject, type ToolCall } from '@noetl/core'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { PostgresInput } from '../../../plugins/tool-postgres/input.ts'
@@ -157,6 +157,24 @@ t.test('input: no SQL at all is a failure that says where it belongs', async (t)
   t.match(await toolFailure(open(t).run({})), { kind: 'schema', message: /"command", "query", "commands"/ })
 })
 
+t.test('values: numbers with many digits go in as they come out, in columns and in jsonb', async (t) => {
+  const tool = open(t)
+  const numbers = [
+    new Decimal('12345678901234567890.123456789'),
+    2n ** 80n + 1n,
+    { n: new Decimal('12345678901234567890.5'), id: 2n ** 60n + 1n, f: 1e18, g: 1e300 },
+    1e18,
+  ]
+  const { rows } = await tool.run({
+    command:
+      'SELECT $1::numeric AS price, $2::numeric AS id, $3::jsonb AS doc, $4::float8 AS f, ($3::jsonb)::text AS text',
+    params: numbers,
+  })
+  const [price, id, doc, f] = numbers
+  const text = `{"f": 1000000000000000000.0, "g": 1${'0'.repeat(300)}.0, "n": 12345678901234567890.5, "id": 1152921504606846977}`
+  t.same(rows, [{ price, id, doc, f, text }])
+})
+
 t.test('values: every type comes as JSON can carry it', async (t) => {
   const { rows } = await open(t).run({
     command: `SET TIME ZONE 'UTC';
@@ -171,11 +189,11 @@ t.test('values: every type comes as JSON can carry it', async (t) => {
   t.same(rows, [
     {
       small: 42,
-      big: '9007199254740993',
+      big: 9007199254740993n,
       n: 1.5,
       total: 1,
       b: true,
-      j: { id: '9007199254740993', a: [1, null] },
+      j: { id: 9007199254740993n, a: [1, null] },
       js: [1],
       z: null,
       ts: '2026-01-02T03:04:05.123456',

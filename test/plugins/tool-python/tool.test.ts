@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CallAborted, type Json, type JsonObject, type Tool } from '@noetl/core'
+import { CallAborted, Decimal, type Json, type JsonObject, type Tool } from '@noetl/core'
 import { conformanceCases } from '@noetl/core/conformance'
 import t from 'tap'
 import { type PythonToolOptions, pythonTool } from '../../../plugins/tool-python/tool.ts'
@@ -119,8 +119,19 @@ for (const [name, code, input, expected] of FORMS) {
 
 const VALUES: [string, Json][] = [
   ['[None, True, 1, 1.5, "é"]', [null, true, 1, 1.5, 'é']],
-  ['2**53', '9007199254740992'],
-  ['-(2**70)', '-1180591620717411303424'],
+  ['2**53', 9007199254740992n],
+  ['-(2**70)', -1180591620717411303424n],
+  ['[1e18, float(2**60), -1e300]', [1e18, 2 ** 60, -1e300]],
+  ['10**1000', `1${'0'.repeat(1000)}`],
+  ['__import__("decimal").Decimal("0.1234567890123456789")', new Decimal('0.1234567890123456789')],
+  [
+    '{"deep": [__import__("decimal").Decimal("12345678901234567890.50")]}',
+    { deep: [new Decimal('12345678901234567890.50')] },
+  ],
+  ['__import__("decimal").Decimal("1E+999999999")', '1E+999999999'],
+  ['__import__("decimal").Decimal("1E-999999999")', '1E-999999999'],
+  ['__import__("decimal").Decimal("1E+3")', 1000],
+  ['[__import__("decimal").Decimal("NaN"), "number-x:5"]', [null, 'number-x:5']],
   ['__import__("decimal").Decimal("1.50")', 1.5],
   ['__import__("decimal").Decimal("3.00")', 3],
   ['__import__("datetime").datetime(2026, 1, 2, 3, 4, 5)', '2026-01-02T03:04:05'],
@@ -138,6 +149,49 @@ const VALUES: [string, Json][] = [
 for (const [expression, expected] of VALUES) {
   t.test(`python result: ${expression}`, async (t) => t.same(await run(`result = ${expression}`), expected))
 }
+
+const NUMBERS: [name: string, code: string, input: JsonObject, expected: Json][] = [
+  [
+    'an integer beyond 2^53 comes as an int',
+    'result = [x + 1, type(x).__name__]',
+    { x: 2n ** 60n + 1n },
+    [2n ** 60n + 2n, 'int'],
+  ],
+  [
+    'a whole float beyond 2^53 comes as a float',
+    'result = [x, y, type(x).__name__]',
+    { x: 1e18, y: 1e300 },
+    [1e18, 1e300, 'float'],
+  ],
+  [
+    'a number with many digits goes through as it is',
+    'result = x',
+    { x: new Decimal('12345678901234567890.123456789') },
+    new Decimal('12345678901234567890.123456789'),
+  ],
+  [
+    'a number with many digits computes as a float and reads as its digits',
+    'import decimal, copy, pickle\nresult = [isinstance(x, float), x * 2, x < 1, f"{x}", f"{x:.2f}", decimal.Decimal(str(x)) * 10, copy.deepcopy([x]), pickle.loads(pickle.dumps(x)) == float(x)]',
+    { x: new Decimal('0.1234567890123456789') },
+    [
+      true,
+      0.24691357802469135,
+      true,
+      '0.1234567890123456789',
+      '0.12',
+      new Decimal('1.2345678901234567890'),
+      [new Decimal('0.1234567890123456789')],
+      true,
+    ],
+  ],
+]
+for (const [name, code, input, expected] of NUMBERS) {
+  t.test(`python numbers: ${name}`, async (t) => t.same(await run(code, input), expected))
+}
+
+t.test('python numbers: an integer of more digits than Python prints is an error that says so', async (t) => {
+  t.match(await fail('result = 10**5000'), { code: 'ValueError', message: /4300 digits/ })
+})
 
 t.test('python libs: aliases, from-imports and lists become imports', async (t) => {
   t.equal(await run('result = j.dumps([1])', {}, { libs: { j: 'json' } }), '[1]')
