@@ -138,14 +138,6 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     ),
     databaseConnections: number('NOETL_DATABASE_CONNECTIONS', 16, 4, 500),
     maxBodyBytes: number('NOETL_MAX_BODY_BYTES', 64 * 1024 * 1024, 1024, 1024 * 1024 * 1024),
-    leaseSeconds: number('NOETL_LEASE_SECONDS', 15, 1, 3600),
-    reannounceSeconds: number('NOETL_REANNOUNCE_SECONDS', 5, 0.1, 3600),
-    startPatienceSeconds: number('NOETL_START_PATIENCE_SECONDS', 30, 0, 3600),
-    worker: {
-      name: get('NOETL_WORKER_NAME') ?? `${hostname()}-${process.pid}`,
-      slots: number('NOETL_WORKER_SLOTS', 16, 1, 1000),
-      lanes: list('NOETL_WORKER_LANES', ['normal']),
-      pool: get('NOETL_WORKER_POOL') ?? '',
     playbook: {
       limits: {
         bytes: number('NOETL_MAX_PLAYBOOK_BYTES', PLAYBOOK_LIMITS.bytes, 1024, 64 * 1024 * 1024),
@@ -154,6 +146,14 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
         arcs: number('NOETL_MAX_PLAYBOOK_ARCS', PLAYBOOK_LIMITS.arcs, 1, 1_000_000),
       },
     },
+    leaseSeconds: number('NOETL_LEASE_SECONDS', 15, 1, 3600),
+    reannounceSeconds: number('NOETL_REANNOUNCE_SECONDS', 5, 0.1, 3600),
+    startPatienceSeconds: number('NOETL_START_PATIENCE_SECONDS', 30, 0, 3600),
+    worker: {
+      name: get('NOETL_WORKER_NAME') ?? `${hostname()}-${process.pid}`,
+      slots: number('NOETL_WORKER_SLOTS', 16, 1, 1000),
+      lanes: list('NOETL_WORKER_LANES', ['normal']),
+      pool: get('NOETL_WORKER_POOL') ?? '',
       graceSeconds: number('NOETL_WORKER_GRACE_SECONDS', 20, 0, 3600),
       port: get('NOETL_WORKER_PORT') === undefined ? undefined : number('NOETL_WORKER_PORT', 0, 0, 65535),
       defaultPostgresCredential: get('NOETL_DEFAULT_POSTGRES_CREDENTIAL'),
