@@ -107,6 +107,10 @@ export const ERRORS = {
     'The workload asks for %s of the environment, which this server does not give: set it and name it in NOETL_TEMPLATE_ENV there, or send "%s" with the execution.',
     422,
   ],
+  NOETL_ERR_CTX_TOO_LARGE: [
+    '%s would be over %s bytes as JSON. Leave a large value in the result of its step, which is stored aside, set only what later steps need of it, and let go of what they need no longer by setting it to an empty text.',
+    422,
+  ],
   NOETL_ERR_TOOL_UNKNOWN: ['No plugin brings the tool kind "%s"; there are: %s', 422],
   NOETL_ERR_TOOL_INPUT: ['The input of tool %s does not fit: %s', 422],
   NOETL_ERR_TOOL_OUTPUT: ['The result of tool %s does not fit its own schema: %s', 500],

@@ -1,6 +1,7 @@
 import { isObject, type Json, type JsonObject, writeJson } from '../schemas/json.ts'
 import { isNumber } from '../schemas/numbers.ts'
 import { put } from '../schemas/put.ts'
+import { roughBytes } from '../schemas/rough-bytes.ts'
 import type { NewResult } from '../store/results.ts'
 
 /**
@@ -16,34 +17,6 @@ const MAX_FIELDS = 50
 
 /** What one byte of text takes as JSON at most: a control character is written as six. */
 const MOST_PER_BYTE = 6
-
-/** What a value takes as JSON, roughly; no longer exact once over `limit`. */
-export function roughBytes(value: unknown, limit = Number.POSITIVE_INFINITY): number {
-  switch (typeof value) {
-    case 'string':
-      return Buffer.byteLength(value) + 2
-    case 'number':
-      return Number.isInteger(value) && Math.abs(value) < 1000 ? 3 : String(value).length
-    case 'object': {
-      if (value === null) return 4
-      let bytes = 2
-      if (Array.isArray(value)) {
-        for (const item of value) {
-          bytes += roughBytes(item, limit - bytes) + 1
-          if (bytes > limit) break
-        }
-        return bytes
-      }
-      for (const [key, item] of Object.entries(value)) {
-        bytes += key.length + 4 + roughBytes(item, limit - bytes)
-        if (bytes > limit) break
-      }
-      return bytes
-    }
-    default:
-      return 5
-  }
-}
 
 /** A result as its event holds it, and what is stored aside of it. */
 export interface Externalised {

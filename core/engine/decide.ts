@@ -12,6 +12,7 @@ import { NOTHING } from './fold.ts'
 import type { Known } from './known.ts'
 import { continueLoop, reactToIteration } from './loop.ts'
 import type { Plan, StepPlan } from './plan.ts'
+import { failureOf } from './problem.ts'
 import { drain, finishStep } from './route.ts'
 import { makeTurn, type NewChild, type Turn } from './turn.ts'
 
@@ -150,7 +151,7 @@ function takeReport(turn: Turn, report: Report): boolean {
   const runId = Object.keys(runs).find((id) => Object.hasOwn(runs[id]!.open, report.command_id))
   if (runId === undefined) return false
   const run = runs[runId]!
-  const { outcome } = report
+  const outcome = fitting(turn, report.outcome)
   const index = run.open[report.command_id] ?? null
   const place = {
     node_id: runId,
@@ -218,6 +219,17 @@ function takeReport(turn: Turn, report: Report): boolean {
     continueLoop(turn, runId)
   } else finishStep(turn, runId, outcome.error, facts, park && (() => parkCommand(turn, runId, park)))
   return true
+}
+
+/** An outcome that sets more than ctx has room for is an error. */
+function fitting(turn: Turn, outcome: Outcome): Outcome {
+  try {
+    turn.bound(outcome.set)
+    return outcome
+  } catch (problem) {
+    const { result, meta } = outcome
+    return { status: 'error', error: failureOf(problem), result, meta, set: {} }
+  }
 }
 
 /** Code of the error of a command that a person gave up; it is not parked again. */

@@ -34,7 +34,10 @@ export function enterStep(turn: Turn, token: Token, options: { final?: true } = 
       from: token.step,
       previous: token.previous,
     })
-    if (reacted !== undefined) tellReaction(turn, token.step, reacted)
+    if (reacted !== undefined) {
+      turn.bound(reacted.set)
+      tellReaction(turn, token.step, reacted)
+    }
     if (planned.step.loop?.cursor !== undefined) startLoop(turn, planned, [], meta)
     else if (planned.step.loop !== undefined) {
       const items = itemsOf(planned, planned.loopIn().render(scope({})))

@@ -64,6 +64,7 @@ export function foldOwn(state: State, event: Event, own: Own): State {
       break
     }
     case 'ctx.updated':
+      if (event.meta?.failed === true) next.runs = changeRun(next, event, own, (run) => failRound(run, event))
       next.held = addTokens(next.held, context.next, own)
       break
     case 'call.waiting':
@@ -205,6 +206,13 @@ function settle(run: Run, event: Event, own: Own): void {
   }
 }
 
+/** What follows from the end of an iteration could not be worked out: the iteration counts as failed. */
+function failRound(run: Run, event: Event): void {
+  if (run.loop === undefined) return
+  run.loop = { ...run.loop, failed: Math.min(run.loop.done, run.loop.failed + 1) }
+  run.loop.error ??= event.error as unknown as CallError
+}
+
 /** More tokens than this are looked up in an index of those that are held. */
 const FEW = 8
 
@@ -243,9 +251,11 @@ function unsetValues(ctx: State['ctx'], names: Json[]): State['ctx'] {
 }
 
 function keep(value: Json, eventId: string): Value {
-  const small =
+  const bytes =
     typeof value === 'string'
-      ? value.length <= INLINE
-      : typeof value !== 'object' || value === null || JSON.stringify(value).length <= INLINE
-  return small ? { v: value } : { at: eventId }
+      ? value.length
+      : typeof value !== 'object' || value === null
+        ? 0
+        : JSON.stringify(value).length
+  return bytes <= INLINE ? { v: value } : { at: eventId, bytes }
 }

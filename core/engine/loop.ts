@@ -5,6 +5,7 @@ import { loopResult } from '../store/results.ts'
 import { externalise, INLINE_BYTES, loopStub } from './aside.ts'
 import { issueCommand, tellReaction } from './enter.ts'
 import type { StepPlan } from './plan.ts'
+import { failureOf } from './problem.ts'
 import { react } from './react.ts'
 import { type CallFacts, finishStep, isStopped, namesAfter } from './route.ts'
 import type { Turn } from './turn.ts'
@@ -123,12 +124,29 @@ export function reactToIteration(
         },
       },
     })
-    const reacted = react(reactions, {
-      from: run.step,
-      previous: call.eventId,
-      ctx: (name) => turn.ctx(name),
-      scopeWith: (set) => turn.scope(names, { set, previous: call.eventId }),
-    })
-    if (reacted !== undefined) tellReaction(turn, run.step, reacted)
+    try {
+      const reacted = react(reactions, {
+        from: run.step,
+        previous: call.eventId,
+        ctx: (name) => turn.ctx(name),
+        scopeWith: (set) => turn.scope(names, { set, previous: call.eventId }),
+      })
+      if (reacted === undefined) continue
+      turn.bound(reacted.set)
+      tellReaction(turn, run.step, reacted)
+    } catch (problem) {
+      const error = failureOf(problem)
+      turn.tell({
+        event_type: 'ctx.updated',
+        node_id: runId,
+        node_name: run.step,
+        status: 'error',
+        ...(index === null ? {} : { current_index: index }),
+        error: error as unknown as Json,
+        // One that failed by itself is counted already.
+        meta: { source: run.step, ...(call.error === null ? { failed: true } : {}) },
+      })
+      return
+    }
   }
 }

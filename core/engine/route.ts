@@ -202,6 +202,7 @@ function leaveStep(turn: Turn, runId: string, error: CallError | null, facts: Ca
     set = { ...set }
     lay(set, ...arcs.map((arc) => arc.set))
   }
+  turn.bound(set)
   return { set, next, calls, caught: error !== null && next.length > 0 }
 }
 

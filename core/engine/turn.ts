@@ -1,4 +1,5 @@
 import type { CallError, Child } from '../schemas/command.ts'
+import { boundCtx } from '../schemas/ctx-limits.ts'
 import type { Event, EventType } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
@@ -53,6 +54,8 @@ export interface Turn {
   result(eventId: string): StepResult
   /** Current value of a ctx name. */
   ctx(name: string): Json | undefined
+  /** Refuses values that ctx has no room for. */
+  bound(set: JsonObject): void
   /** Items of a loop. */
   items(loopAt: string): Json[]
   /** Names visible on the server; `set` are values about to be set. */
@@ -134,6 +137,15 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
       return (context?.items ?? []) as Json[]
     },
     result: (eventId) => wrapped(eventId),
+    bound(set) {
+      boundCtx(set, () => {
+        let bytes = 0
+        for (const [name, value] of Object.entries(turn.state.ctx)) {
+          if (!Object.hasOwn(set, name) && 'at' in value) bytes += value.bytes ?? 0
+        }
+        return bytes
+      })
+    },
     ctx,
     scope(extras, options) {
       const { set } = options

@@ -29,8 +29,8 @@ export interface State {
   depth?: number
 }
 
-/** A value at hand, or the event whose `context.set` holds it. */
-export type Value = { v: Json } | { at: string }
+/** A value at hand, or the event whose `context.set` holds it, with what it takes as JSON, roughly. */
+export type Value = { v: Json } | { at: string; bytes?: number }
 
 /** One run of a step. */
 export interface Run {

@@ -136,7 +136,11 @@ export async function runBody(
         },
         'a call is repeated by rule',
       )
-      scope.assign(verdict.set)
+      const tooLarge = assigned(scope, verdict.set)
+      if (tooLarge !== null) {
+        verdict = { do: 'fail', error: tooLarge, set: {} }
+        break
+      }
       if (mayLeave && verdict.afterSeconds >= LEAVE_SECONDS) {
         const resume = { ...progress, scope: scope.save() } as unknown as JsonObject
         const { afterSeconds: delay_seconds } = verdict
@@ -156,8 +160,7 @@ export async function runBody(
     const { run } = progress
     progress.run = 0
     if (verdict.do === 'fail') {
-      scope.assign(verdict.set)
-      error = verdict.error
+      error = assigned(scope, verdict.set) ?? verdict.error
       break
     }
     error = finish(task, result, verdict, { last, scope, run, step: command.step })
@@ -235,6 +238,16 @@ function judged(
   }
 }
 
+/** Applies what a rule sets; gives the error when ctx has no room for it. */
+function assigned(scope: StepScope, set: JsonObject): CallError | null {
+  try {
+    scope.assign(set)
+    return null
+  } catch (problem) {
+    return problemOf(problem)
+  }
+}
+
 /** Applies the rule's `set`, then the tool's own, then binds the result. An error of its templates is returned. */
 function finish(
   task: Task,
@@ -243,7 +256,8 @@ function finish(
   about: { last: CallOutcome; scope: StepScope; run: number; step: string },
 ): CallError | null {
   const { last, scope, run, step } = about
-  scope.assign(verdict.set)
+  const tooLarge = assigned(scope, verdict.set)
+  if (tooLarge !== null) return tooLarge
   const names = namesAfter(step, task, last, run)
   try {
     scope.assign(compileTemplate(task.set).render(scope.with(names)) as JsonObject)

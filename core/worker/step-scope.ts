@@ -1,6 +1,8 @@
 import type { CallError, CommandContext, LeasedCommand } from '../schemas/command.ts'
+import { boundCtx } from '../schemas/ctx-limits.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { lay, put } from '../schemas/put.ts'
+import { roughBytes } from '../schemas/rough-bytes.ts'
 import { outputOf } from '../template/output.ts'
 import { makeScope } from '../template/scope.ts'
 import { type Scope, StepResult } from '../template/template.ts'
@@ -9,7 +11,7 @@ import { type Scope, StepResult } from '../template/template.ts'
 export interface StepScope {
   /** The scope with names of the moment laid over. */
   with(extras: Readonly<Record<string, unknown>>): Scope
-  /** Applies rendered `set` values to their scopes. */
+  /** Applies rendered `set` values to their scopes, all or, when ctx has no room for them, none: then it throws. */
   assign(values: JsonObject): void
   /** Binds the result of a pipeline's item to its label and to `_prev`, and its envelope for what is aside. */
   bind(label: string, result: Json, output: JsonObject): void
@@ -95,6 +97,12 @@ export function makeStepScope(
         ...extras,
       }),
     assign(values) {
+      // What is the execution's goes back with the report, and is held to what ctx takes.
+      const ofCtx = Object.entries(values).filter(([key]) => {
+        const [scope] = splitKey(key)
+        return scope === 'ctx' || (scope === 'bare' && !body.pipeline)
+      })
+      boundCtx(Object.fromEntries(ofCtx), () => roughBytes(assigned))
       for (const [key, value] of Object.entries(values)) {
         const [scope, name] = splitKey(key)
         if (scope === 'iter') put(iter, name, value)
