@@ -25,7 +25,7 @@ export interface Cluster {
   /** Only where the cluster has a Postgres of its own. */
   postgres: Awaited<ReturnType<typeof ownServer>> | undefined
   servers: ServerProcess[]
-  workers: (Running & { name: string })[]
+  workers: WorkerProcess[]
   links: Record<Link, Relay[]>
 }
 
@@ -35,8 +35,17 @@ export interface ServerProcess {
   /** Past any cut. */
   url: string
   up: boolean
+  pid(): number
   output(): string
   kill(signal: NodeJS.Signals): Promise<void>
+  start(): Promise<void>
+}
+
+export interface WorkerProcess {
+  name: string
+  pid(): number
+  kill(signal: NodeJS.Signals): void
+  /** Starts one of its name, once the one before has ended. */
   start(): Promise<void>
 }
 
@@ -85,6 +94,7 @@ export async function faultCluster(t: Teardown, options: ClusterOptions): Promis
     const server: ServerProcess = {
       url: `http://127.0.0.1:${port}`,
       up: false,
+      pid: () => running?.pid ?? 0,
       output: () => running?.output() ?? '',
       async kill(signal) {
         server.up = false
@@ -107,18 +117,27 @@ export async function faultCluster(t: Teardown, options: ClusterOptions): Promis
     return server
   }
   const servers = await Promise.all(Array.from({ length: options.servers }, makeServer))
-  const workers = await Promise.all(
-    Array.from({ length: options.workers }, async (_, n) => {
-      const name = `worker-${n + 1}`
-      const running = noetlctl(t, ['worker', 'start', '--v2', '--name', name], {
-        ...env,
-        NATS_URL: bus.nodes.length > 0 ? bus.url : `nats://127.0.0.1:${workerNats.port}`,
-        SERVER_API_URL: `http://127.0.0.1:${fronts[n % fronts.length]!.port}`,
-      })
-      await running.says(/the worker takes commands/)
-      return { ...running, name }
-    }),
-  )
+  async function makeWorker(n: number): Promise<WorkerProcess> {
+    const name = `worker-${n + 1}`
+    let running: Running | undefined
+    const worker: WorkerProcess = {
+      name,
+      pid: () => running?.pid ?? 0,
+      kill: (signal) => running?.kill(signal),
+      async start() {
+        await running?.exited
+        running = noetlctl(t, ['worker', 'start', '--v2', '--name', name], {
+          ...env,
+          NATS_URL: bus.nodes.length > 0 ? bus.url : `nats://127.0.0.1:${workerNats.port}`,
+          SERVER_API_URL: `http://127.0.0.1:${fronts[n % fronts.length]!.port}`,
+        })
+        await running.says(/the worker takes commands/)
+      },
+    }
+    await worker.start()
+    return worker
+  }
+  const workers = await Promise.all(Array.from({ length: options.workers }, (_, n) => makeWorker(n)))
   return {
     databaseUrl,
     natsUrl: bus.url,

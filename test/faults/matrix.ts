@@ -56,7 +56,6 @@ export async function writeMatrix(row: Measured): Promise<void> {
     name === 'none' ? `(${seconds(quiet)})` : seconds(Math.max(0, f.recovery - quiet)),
     f.takeover === undefined ? '' : `${f.takenOver} in ${seconds(f.takeover)}`,
   ])
-  const nats = await natsVersion()
   const broken = inOrder
     .filter(({ figures: f }) => f.lost + f.stuck + f.doubled + f.wrong > 0)
     .map(({ title, figures }) => `- ${title}: ${figures.notes.slice(0, 5).join('; ')}`)
@@ -80,12 +79,19 @@ ${broken.length === 0 ? '' : `Not as promised (\`letters\`: open dead letters, o
 
 A cut is silent: connections stay open and nothing passes, new ones get no answer. It cuts all servers or workers off at once.
 
-Measured ${new Date().toISOString().slice(0, 10)} by \`npm run faults\` on ${cpus().length} cores (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GB, with Node ${process.versions.node}, Postgres ${postgresVersion()}, ${nats}; the load average was ${loadAtBegin.toFixed(1)} as the last of it began${loadAtBegin > 1 ? ': the machine had other work' : ''}. Clients, proxies and ledger share the machine.
+Measured ${new Date().toISOString().slice(0, 10)} by \`npm run faults\` on ${await machine()}; the load average was ${loadAtBegin.toFixed(1)} as the last of it began${loadAtBegin > 1 ? ': the machine had other work' : ''}. Clients, proxies and ledger share the machine.
 `
   await writeFile(at('docs/fault-matrix.md'), text)
 }
 
 const seconds = (value: number) => `${value.toFixed(1)} s`
+
+/** The machine and what ran on it, in words. */
+export async function machine(): Promise<string> {
+  const [cpu] = cpus()
+  const memory = Math.round(totalmem() / 2 ** 30)
+  return `${cpus().length} cores (${cpu?.model.trim()}), ${memory} GB, with Node ${process.versions.node}, Postgres ${postgresVersion()}, ${await natsVersion()}`
+}
 
 async function natsVersion(): Promise<string> {
   const { path } = await findNatsServer({ dir: at('.noetl') })
