@@ -26,7 +26,7 @@ export function wordOf(value: Json | undefined): string {
 
 /** A number, or text that is one; NaN for everything else. */
 export function numberOf(value: Json | undefined): number {
-  return typeof value === 'number' || typeof value === 'string' ? Number(value) : Number.NaN
+  return isNumber(value) || typeof value === 'string' ? Number(value) : Number.NaN
 }
 
 /** Says which keys are not known; they are ignored, for playbooks carry notes of their own. */

@@ -1,4 +1,4 @@
-import { type Json, type JsonObject, parseJson, type ToolCall, ToolError } from '@noetl/core'
+import { type Json, type JsonObject, parseJson, type ToolCall, ToolError, writeJson } from '@noetl/core'
 import pg from 'pg'
 import { kindOf, statementFailure } from './failures.ts'
 import type { Session } from './session.ts'
@@ -70,7 +70,7 @@ export function openOnce(options: { table: string; maxBytes: number }) {
   }
 
   async function finish(client: pg.ClientBase, key: string, result: Json): Promise<void> {
-    const text = JSON.stringify(result)
+    const text = writeJson(result)
     const bytes = Buffer.byteLength(text)
     if (bytes > maxBytes) {
       throw new ToolError(

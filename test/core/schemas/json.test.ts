@@ -1,5 +1,6 @@
 import { Decimal, parseJson, readNumber, writeJson } from '@noetl/core'
 import t from 'tap'
+import { roughBytes } from '../../../core/schemas/rough-bytes.ts'
 
 t.test('parseJson: a whole number beyond 2^53 comes with all its digits', async (t) => {
   t.same(parseJson('{"id": 12345678901234567890, "deep": [-9007199254740993, 9007199254740991]}'), {
@@ -100,4 +101,9 @@ t.test('readNumber: it reads what databases write, and leaves what is no number'
   ] as const) {
     t.same(readNumber(text), value, text)
   }
+})
+
+t.test('roughBytes: the digits of a long number count', async (t) => {
+  t.equal(roughBytes(10n ** 500n), 501)
+  t.equal(roughBytes([new Decimal(`0.${'7'.repeat(400)}`)]), 405)
 })
