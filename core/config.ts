@@ -29,6 +29,8 @@ export interface Config {
   encryptionKey: EncryptionKey | undefined
   /** Plugins to load: names, directories or files. Empty: all that are installed beside the core. */
   plugins: readonly string[]
+  /** Folder into which `noetlctl plugins` installs; undefined: there is none. */
+  pluginsDir: string | undefined
   /** Options of plugins without tools, by name: `{"@noetl/metrics": {"path": "/metrics"}}`; false: not loaded. */
   pluginOptions: Readonly<Record<string, JsonObject | false>>
   /** Whether clients may have SQL run by the server, with a stored credential. */
@@ -131,6 +133,7 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     pluginOptions: readPluginOptions(),
     sqlApi: oneOf('NOETL_SQL_API', ['off', 'on'], 'off') === 'on',
     templateEnv: Object.fromEntries(
+    pluginsDir: get('NOETL_PLUGINS_DIR'),
       list('NOETL_TEMPLATE_ENV', []).flatMap((name) => {
         const value = env[name]
         return value === undefined ? [] : [[name, value]]

@@ -136,6 +136,19 @@ const constructors = new Map<ErrorCode, ReturnType<typeof createError>>()
 /** Makes the error `code` with its message filled in from `values`. */
 export function makeError(
   code: ErrorCode,
+  NOETL_ERR_PLUGIN_LOCK: [
+    'The lock %s cannot be read: %s. Remove it, and install the plugins again with: noetlctl plugins install',
+    500,
+  ],
+  NOETL_ERR_PLUGIN_INSTALL: ['%s', 500],
+  NOETL_ERR_PLUGIN_CORE_RANGE: [
+    'Plugin %s is made for @noetl/core %s, this is %s: install a version that fits, noetlctl plugins update %s',
+    500,
+  ],
+  NOETL_ERR_PLUGIN_DIGEST: [
+    'The files of plugin %s are not those that were installed (%s): install it again, or look with: noetlctl plugins verify',
+    500,
+  ],
   values: readonly (string | number)[],
   options: { cause?: unknown; details?: Json } = {},
 ): NoetlError {

@@ -85,8 +85,8 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
       log,
     })
     closers.push(() => bus.close())
-    await bus.ensure(PLACES)
-    const manifests = await discoverPlugins({ names: config.plugins })
+    await ensurePatiently(bus, PLACES, { patienceMs, log })
+    const manifests = await discoverPlugins({ names: config.plugins, dir: config.pluginsDir })
     const parts = await makeParts(config, { log, pools, bus, manifests })
     const app = await makeApp({ log, maxBodyBytes: config.maxBodyBytes, apiToken: config.apiToken, version })
     closers.push(() => app.close())

@@ -1,5 +1,6 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Task } from '../schemas/playbook.ts'
+import { installHint } from '../schemas/plugin-packages.ts'
 import { hasTemplate } from '../template/tokens.ts'
 import { allOf, renameInCondition, renameInTemplate, soleExpression } from './conditions.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
@@ -70,7 +71,7 @@ export function readSink(
   if (about.toolKinds !== undefined && !about.toolKinds.includes(kind)) {
     faults.fault(
       path,
-      `the sink of step "${step}" is of the kind "${kind}", which no plugin brings; there are: ${about.toolKinds.join(', ')}`,
+      `the sink of step "${step}" is of the kind "${kind}", which no plugin brings; there are: ${about.toolKinds.join(', ')}${installHint(kind)}`,
       nearest(kind, about.toolKinds)[0],
     )
     return undefined

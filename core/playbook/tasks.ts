@@ -1,5 +1,6 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { EFFECTS, type Effect, type Playbook, type Task } from '../schemas/playbook.ts'
+import { installHint } from '../schemas/plugin-packages.ts'
 import { put } from '../schemas/put.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { readRetryBlock, readRules } from './rules.ts'
@@ -134,7 +135,7 @@ function readTask(
   if (toolKinds !== undefined && !toolKinds.includes(kind)) {
     faults.fault(
       [...path, 'kind'],
-      `step "${step}" uses the tool kind "${kind}", which no plugin brings; there are: ${toolKinds.join(', ')}`,
+      `step "${step}" uses the tool kind "${kind}", which no plugin brings; there are: ${toolKinds.join(', ')}${installHint(kind)}`,
       nearest(kind, toolKinds)[0],
     )
   }

@@ -5,7 +5,9 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
 import { isNoetlError, makeError } from '../errors.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { checkCoreRange, checkDigest, type OnBroken } from './check-plugin.ts'
 import { CONTRACT, type Tool } from './define.ts'
+import { folderIn, readLock } from './lock.ts'
 import { noopTool } from './noop.ts'
 import { makeToolRegistry, type ToolRegistry } from './registry.ts'
 
@@ -26,6 +28,8 @@ export interface PluginManifest {
   contract: number
   kinds: string[]
   roles: string[]
+  /** Versions of the core that it is made for. */
+  coreRange: string | undefined
   /** Folder of the package. */
   folder: string
 }
@@ -35,26 +39,47 @@ export const BUILT_IN_KINDS: readonly string[] = ['artifact', 'noop', 'playbook'
 
 /**
  * Manifests of the plugins to load: those named (package names or folders), or with no name all packages
- * called `@noetl/…` or `noetl-…` that are installed where `from` can import them.
+ * called `@noetl/…` or `noetl-…` that are installed where `from` can import them, and all that are locked in
+ * `dir`, where `noetlctl plugins` installs. Of two with one name the first is taken.
  */
 export async function discoverPlugins(options: {
   names: readonly string[]
   from?: readonly string[]
+  dir?: string | undefined
+  /** Is told of a plugin that cannot be used, which is left out; without it the first one is thrown. */
+  onBroken?: OnBroken
 }): Promise<PluginManifest[]> {
-  const from = options.from ?? [fileURLToPath(import.meta.url), join(process.cwd(), 'package.json')]
-  if (options.names.length > 0) {
-    return Promise.all(options.names.map(async (name) => readManifest(await folderOf(name, from))))
-  }
+  const { dir, onBroken, names } = options
+  const beside = options.from ?? [fileURLToPath(import.meta.url), join(process.cwd(), 'package.json')]
+  const lock = dir === undefined ? {} : await readLock(dir)
+  const locked = new Map(Object.keys(lock).map((name) => [folderIn(dir ?? '', name), lock[name]]))
+  const from = dir === undefined ? beside : [...beside, join(dir, 'package.json')]
   const found = new Map<string, PluginManifest>()
-  for (const folder of new Set(from.flatMap(moduleFolders))) {
-    for (const candidate of await candidates(folder)) {
-      const manifest = await readManifest(candidate).catch((error) => {
-        if (isNoetlError(error) && error.code === 'NOETL_ERR_PLUGIN_MANIFEST') return undefined
-        throw error
-      })
-      if (manifest !== undefined && !found.has(manifest.name)) found.set(manifest.name, manifest)
+
+  async function look(folder: string, named: boolean): Promise<void> {
+    try {
+      const manifest = await readManifest(folder)
+      if (found.has(manifest.name)) return
+      checkCoreRange(manifest)
+      const pin = locked.get(folder)
+      if (pin !== undefined) await checkDigest(manifest, pin)
+      found.set(manifest.name, manifest)
+    } catch (error) {
+      if (!isNoetlError(error)) throw error
+      const isPlugin = named || locked.has(folder) || error.code !== 'NOETL_ERR_PLUGIN_MANIFEST'
+      if (!isPlugin) return
+      if (onBroken === undefined) throw error
+      onBroken(folder, error)
     }
   }
+
+  if (names.length > 0) {
+    for (const name of names) await look(await folderOf(name, from), true)
+    return [...found.values()]
+  }
+  for (const folder of new Set(beside.flatMap(moduleFolders)))
+    for (const candidate of await candidates(folder)) await look(candidate, false)
+  for (const folder of locked.keys()) await look(folder, false)
   return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
@@ -71,7 +96,7 @@ export async function readManifest(folder: string): Promise<PluginManifest> {
   } catch (cause) {
     throw makeError('NOETL_ERR_PLUGIN_MANIFEST', [folder, 'its package.json cannot be read'], { cause })
   }
-  const about = isObject(content) ? content : {}
+  const about: JsonObject = isObject(content) ? content : {}
   const name = typeof about.name === 'string' ? about.name : folder
   const { noetl } = about
   const refuse = (why: string) => makeError('NOETL_ERR_PLUGIN_MANIFEST', [name, why])
@@ -88,6 +113,7 @@ export async function readManifest(folder: string): Promise<PluginManifest> {
     contract: CONTRACT,
     kinds: noetl.kinds,
     roles: noetl.roles,
+    coreRange: coreRangeOf(about),
     folder,
   }
 }
@@ -184,6 +210,11 @@ async function candidates(folder: string): Promise<string[]> {
     .filter((name) => name.startsWith('noetl-'))
     .map((name) => join(folder, name))
   return [...scoped, ...plain]
+}
+
+function coreRangeOf({ peerDependencies }: JsonObject): string | undefined {
+  const range = isObject(peerDependencies) ? peerDependencies['@noetl/core'] : undefined
+  return typeof range === 'string' ? range : undefined
 }
 
 function isTextList(value: Json | undefined): value is string[] {

@@ -16,7 +16,7 @@ const MAY: Record<string, string[]> = {
   template: ['schemas', 'errors.ts'],
   playbook: ['schemas', 'errors.ts', 'template'],
   'token.ts': ['errors.ts'],
-  tools: ['schemas', 'errors.ts', 'channels.ts'],
+  tools: ['schemas', 'errors.ts', 'channels.ts', 'version.ts'],
   store: ['schemas', 'errors.ts', 'channels.ts'],
   bus: ['schemas', 'errors.ts', 'channels.ts'],
   engine: ['schemas', 'errors.ts', 'channels.ts', 'batch.ts', 'template', 'playbook', 'store'],
