@@ -27,6 +27,11 @@ export const ERRORS = {
   NOETL_ERR_PORT_TAKEN: ['Cannot listen on %s: %s. Choose another port with NOETL_PORT or --port.', 500],
   NOETL_ERR_REQUEST_INVALID: ['%s', 422],
   NOETL_ERR_REQUEST_JSON: ['The body is not JSON: %s', 400],
+  NOETL_ERR_REQUEST_URL: ['The address %s cannot be read: after a % two hexadecimal digits were expected.', 400],
+  NOETL_ERR_REQUEST_HOST: [
+    'This server has no token and is not asked as %s: use 127.0.0.1 or localhost, set NOETL_PUBLIC_URL to the address it has, or give it a token with NOETL_API_TOKEN.',
+    421,
+  ],
   NOETL_ERR_REQUEST_TOO_LARGE: ['The body is over the limit of %s bytes.', 413],
   NOETL_ERR_REQUEST_UNAUTHORIZED: [
     'This server wants a token: send the header "Authorization: Bearer <token>".',
@@ -81,6 +86,10 @@ export const ERRORS = {
     'The step asks for a credential with auth: "%s", which gave nothing. Name one, or leave auth out for the default.',
     422,
   ],
+  NOETL_ERR_CREDENTIAL_REMOTE: [
+    'The data of credential %s is not given to %s: without NOETL_API_TOKEN only processes on this machine get it.',
+    403,
+  ],
   NOETL_ERR_CREDENTIAL_KEY_MISSING: [
     'Credentials cannot be read or stored without a key: set NOETL_ENCRYPTION_KEY or NOETL_ENCRYPTION_KEY_FILE (32 bytes in base64 or hex).',
     503,
@@ -105,6 +114,10 @@ export const ERRORS = {
   NOETL_ERR_TEMPLATE_RENDER: ['The template cannot be evaluated: %s', 422],
   NOETL_ERR_TEMPLATE_ENV: [
     'The workload asks for %s of the environment, which this server does not give: set it and name it in NOETL_TEMPLATE_ENV there, or send "%s" with the execution.',
+    422,
+  ],
+  NOETL_ERR_NO_NEXT: [
+    'No arc of step "%s" matches, which executor.spec.no_next_is_error makes an error. Add an arc without "when" behind the others, or next.spec.on_no_match: quiet.',
     422,
   ],
   NOETL_ERR_CTX_TOO_LARGE: [

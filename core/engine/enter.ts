@@ -1,4 +1,5 @@
 import { makeError } from '../errors.ts'
+import { MAX_IN_FLIGHT } from '../playbook/loop.ts'
 import type { CallError } from '../schemas/command.ts'
 import type { Token } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject, parseJson } from '../schemas/json.ts'
@@ -38,6 +39,11 @@ export function enterStep(turn: Turn, token: Token, options: { final?: true } = 
       turn.bound(reacted.set)
       tellReaction(turn, token.step, reacted)
     }
+    if (planned.step.loop !== undefined)
+      Object.assign(
+        meta,
+        inFlightOf(planned, () => scope({})),
+      )
     if (planned.step.loop?.cursor !== undefined) startLoop(turn, planned, [], meta)
     else if (planned.step.loop !== undefined) {
       const items = itemsOf(planned, planned.loopIn().render(scope({})))
@@ -169,6 +175,19 @@ function neededCtx(turn: Turn, planned: StepPlan): Turn['state']['ctx'] {
     needs.roots.has(name) || needs.below.get('ctx')?.has(name) || needs.below.get('vars')?.has(name)
   const seedWorkload = turn.plan.playbook.dialect === 'seed' && needs.roots.has('workload')
   return Object.fromEntries(Object.entries(ctx).filter(([name]) => whole || seedWorkload || named(name)))
+}
+
+/** How many rounds a loop has in flight, where a template says it. */
+function inFlightOf(planned: StepPlan, scope: () => Scope): JsonObject {
+  if (typeof planned.step.loop?.maxInFlight !== 'string') return {}
+  const value = planned.inFlight().render(scope())
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
+  if (typeof number === 'number' && Number.isInteger(number) && number >= 1) {
+    return { max_in_flight: Math.min(MAX_IN_FLIGHT, number) }
+  }
+  throw makeError('NOETL_ERR_TEMPLATE_RENDER', [
+    `max_in_flight of step "${planned.step.name}" gave ${shown(value)}; a whole number from 1 was expected`,
+  ])
 }
 
 /** The list a loop goes over: an object gives pairs, a number counts, a text is read as JSON. */

@@ -50,6 +50,7 @@ export function foldOwn(state: State, event: Event, own: Own): State {
           failed: 0,
           bytes: 0,
           ...(event.meta?.mode === 'cursor' ? { rows: 0 } : {}),
+          ...(typeof event.meta?.max_in_flight === 'number' ? { inFlight: event.meta.max_in_flight } : {}),
         }
       })
       break

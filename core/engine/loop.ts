@@ -34,7 +34,8 @@ export function continueLoop(turn: Turn, runId: string): void {
   const run = turn.state.runs[runId]!
   const planned = turn.plan.step(run.step)
   if (run.loop === undefined || planned === undefined) return
-  const { mode, maxInFlight, cursor } = planned.step.loop!
+  const { mode, cursor } = planned.step.loop!
+  const maxInFlight = run.loop.inFlight ?? Number(planned.step.loop!.maxInFlight)
   const total = cursor === undefined ? run.loop.total : run.loop.dry ? 0 : Number.POSITIVE_INFINITY
   const stopped = isStopped(turn) || (mode === 'sequential' && run.loop.error !== undefined)
   let open = Object.keys(run.open).length

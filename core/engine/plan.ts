@@ -17,6 +17,7 @@ export interface StepPlan {
   step: Step
   set: () => Template
   loopIn: () => Template
+  inFlight: () => Template
   arcs: {
     step: string
     group: number | undefined
@@ -71,6 +72,7 @@ function planStep(step: Step, { keychain }: Playbook): StepPlan {
     step,
     set: once(() => compileTemplate(step.set)),
     loopIn: once(() => compileTemplate(step.loop?.in ?? null)),
+    inFlight: once(() => compileTemplate(step.loop?.maxInFlight ?? 1)),
     arcs: step.next.arcs.map((arc) => ({
       step: arc.step,
       group: arc.group,

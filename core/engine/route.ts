@@ -111,6 +111,9 @@ export function finishStep(
   }
   const tokens = [...left.next, ...left.calls]
   const dead = planned.arcs.length > 0 && left.next.length === 0 && failed === null
+  if (dead && turn.plan.playbook.noNextIsError && !planned.step.next.quiet) {
+    failed = callError('NOETL_ERR_NO_NEXT', makeError('NOETL_ERR_NO_NEXT', [run.step]).message)
+  }
   // With `on_error: continue` it is the last step that says how the run went.
   const recovers = failed === null && turn.state.failure !== undefined && !isStopped(turn)
   turn.tell({

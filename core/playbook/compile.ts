@@ -74,6 +74,7 @@ export function compilePlaybook(
     ...(finalStep === undefined ? {} : { finalStep }),
     onError: ON_ERROR.find((known) => known === spec.on_error) ?? 'fail',
     ...maxStepsOf(spec, faults),
+    ...(spec.no_next_is_error === true ? { noNextIsError: true as const } : {}),
     keychain: readKeychain(root.keychain, faults),
   }
   const arcs = playbook.steps.reduce((count, step) => count + arcsOf(step).length, 0)

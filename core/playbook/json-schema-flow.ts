@@ -83,7 +83,7 @@ export const FLOW: JsonObject = {
       list(ref('way')),
       ref('arc'),
       closed('Arcs, and the mode in which they are taken.', {
-        spec: { type: ['object', 'null'], properties: { mode } },
+        spec: { type: ['object', 'null'], properties: { mode, on_no_match: { const: 'quiet' } } },
         mode,
         arcs: orNull(list(ref('way'))),
         desc: PROSE,

@@ -121,6 +121,9 @@ const ROOT: JsonObject = {
         properties: {
           entry_step: about('Where it begins. Default: start.', NAME),
           final_step: about('A step to run when all else has ended.', NAME),
+          no_next_is_error: about('A step with arcs of which none matches fails. Default: false.', {
+            type: 'boolean',
+          }),
           on_error: about('What an error does that nothing catches. Default: fail.', {
             enum: ['fail', 'continue', 'park'],
           }),

@@ -1,10 +1,12 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Cursor, Loop } from '../schemas/playbook.ts'
+import { hasTemplate } from '../template/tokens.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
 import { mapping, numberOf, text, wordOf } from './values.ts'
 
 const DEFAULT_IN_FLIGHT = 8
-const MAX_IN_FLIGHT = 10_000
+/** More rounds than this are never in flight at once. */
+export const MAX_IN_FLIGHT = 10_000
 const DEFAULT_FRAME_ROWS = 100
 const MAX_FRAME_ROWS = 10_000
 const MAX_ROW_CONCURRENCY = 100
@@ -28,21 +30,31 @@ export function readLoop(value: Json | undefined, path: Path, faults: Faults): L
       nearest(wordOf(mode), ['sequential', 'parallel'])[0],
     )
   }
-  const inFlight = spec.max_in_flight ?? (cursor === undefined ? DEFAULT_IN_FLIGHT : 1)
-  const maxInFlight = numberOf(inFlight)
-  if (!Number.isInteger(maxInFlight) || maxInFlight < 1) {
-    faults.fault(
-      [...path, 'max_in_flight'],
-      `max_in_flight is ${JSON.stringify(inFlight)}; a whole number from 1 was expected`,
-    )
-  }
+  const maxInFlight = readInFlight(
+    spec.max_in_flight ?? (cursor === undefined ? DEFAULT_IN_FLIGHT : 1),
+    [...path, 'max_in_flight'],
+    faults,
+  )
   return {
     in: value.in ?? null,
     iterator: text(value.iterator, [...path, 'iterator'], faults) ?? 'item',
     mode: parallel ? 'parallel' : 'sequential',
     ...(cursor === undefined ? {} : { cursor }),
-    maxInFlight: parallel ? Math.min(MAX_IN_FLIGHT, maxInFlight || 1) : 1,
+    maxInFlight: parallel ? maxInFlight : 1,
   }
+}
+
+function readInFlight(value: Json, path: Path, faults: Faults): number | string {
+  if (typeof value === 'string' && hasTemplate(value)) return value
+  const number = numberOf(value)
+  if (!Number.isInteger(number) || number < 1) {
+    faults.fault(path, `max_in_flight is ${JSON.stringify(value)}; a whole number from 1 was expected`)
+    return 1
+  }
+  if (number > MAX_IN_FLIGHT) {
+    faults.warn(path, `max_in_flight is ${number}; no more than ${MAX_IN_FLIGHT} are ever in flight at once`)
+  }
+  return Math.min(MAX_IN_FLIGHT, number)
 }
 
 /** `loop: {cursor: {kind, auth, claim}, spec: {mode: cursor, frame: {max_rows, row_concurrency, max_seconds}}}`. */

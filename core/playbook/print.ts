@@ -31,6 +31,7 @@ export function printPlaybook(playbook: Playbook): string {
     ...(entry === 'start' ? {} : { entry_step: entry }),
     ...(finalStep === undefined ? {} : { final_step: finalStep }),
     ...(onError === 'fail' ? {} : { on_error: onError }),
+    ...(playbook.noNextIsError === undefined ? {} : { no_next_is_error: true }),
     ...(maxSteps === undefined ? {} : { max_steps: maxSteps }),
   }
   return stringify({
@@ -192,7 +193,7 @@ function targetOf({ step, args }: Target): JsonObject {
 }
 
 /** Arcs that are taken together stand under one `then`. */
-function nextOf({ mode, arcs }: Router): JsonObject {
+function nextOf({ mode, arcs, quiet }: Router): JsonObject {
   if (mode === 'exclusive' && arcs.length === 0) return {}
   const written: JsonObject[] = []
   for (const [i, arc] of arcs.entries()) {
@@ -201,7 +202,11 @@ function nextOf({ mode, arcs }: Router): JsonObject {
       written.push(taken(arcs.filter((other) => other.group === arc.group).map(arcOf)))
     }
   }
-  return { next: { ...(mode === 'exclusive' ? {} : { spec: { mode } }), arcs: written } }
+  const spec = {
+    ...(mode === 'exclusive' ? {} : { mode }),
+    ...(quiet === undefined ? {} : { on_no_match: 'quiet' }),
+  }
+  return { next: { ...some('spec', spec), arcs: written } }
 }
 
 function arcOf({ step, when, set, args }: Arc): JsonObject {

@@ -52,6 +52,7 @@ export function readNext(next: Json | undefined, path: Path, faults: Faults): Ro
   return {
     mode: mode === 'inclusive' ? 'inclusive' : 'exclusive',
     arcs: readArcs(arcs, [...path, 'arcs'], faults),
+    ...(spec.on_no_match === 'quiet' ? { quiet: true as const } : {}),
   }
 }
 

@@ -51,6 +51,8 @@ export interface LoopRun {
   /** The `loop.started` event, whose context holds `items`. */
   at: string
   total: number
+  /** Iterations in flight at once, where a template said it. */
+  inFlight?: number
   /** Iterations issued; the next one has this index. */
   issued: number
   done: number

@@ -30,6 +30,8 @@ export interface Playbook {
    * the command as a dead letter, from which the run goes on when it is retried.
    */
   onError: 'fail' | 'continue' | 'park'
+  /** A step that succeeds and has arcs of which none matches fails. */
+  noNextIsError?: true
   /** Steps that an execution may enter; absent: the engine's own limits. */
   maxSteps?: number
   /** Secrets and tokens by name, resolved where a tool that names them runs. */
@@ -79,6 +81,8 @@ export interface Router {
   /** `exclusive`: the first arc that matches. `inclusive`: every arc that matches. */
   mode: 'exclusive' | 'inclusive'
   arcs: Arc[]
+  /** No arc matching is as it should be, even where `noNextIsError`. */
+  quiet?: true
 }
 
 export interface Arc {
@@ -126,8 +130,8 @@ export interface Loop {
   in: Json
   iterator: string
   mode: 'sequential' | 'parallel'
-  /** Iterations in flight at once; 1 when sequential. With a cursor: frames. */
-  maxInFlight: number
+  /** Iterations in flight at once, or a template that says how many; 1 when sequential. With a cursor: frames. */
+  maxInFlight: number | string
   /** Its items are rows that a worker claims, a frame of them at a time, until there are no more. */
   cursor?: Cursor
 }

@@ -36,10 +36,19 @@ interface Locals {
 
 /** A path as it stands in the scope, wrapper and all. */
 export function readPath(path: Path, scope: Scope): unknown {
-  let value = scope.lookup(path.root)
-  for (const segment of path.segments) {
+  return follow(scope.lookup(path.root), path.segments)
+}
+
+/** Names of HTTP headers have no case: results hold them in lower case, and are asked in any. */
+function follow(root: unknown, segments: Path['segments']): unknown {
+  let value = root
+  for (const [i, segment] of segments.entries()) {
     if (value === undefined) return undefined
-    value = member(value, segment)
+    const holder = value
+    value = member(holder, segment)
+    if (value === undefined && typeof segment === 'string' && segments[i - 1] === 'headers') {
+      value = member(holder, segment.toLowerCase())
+    }
   }
   return value
 }
@@ -225,9 +234,7 @@ export class Evaluation {
   #path(path: Path): unknown {
     for (let locals = this.#locals; locals !== undefined; locals = locals.outer) {
       if (!locals.names.has(path.root)) continue
-      let value = locals.names.get(path.root)
-      for (const segment of path.segments) value = member(value, segment)
-      return value
+      return follow(locals.names.get(path.root), path.segments)
     }
     return readPath(path, this.#scope)
   }
