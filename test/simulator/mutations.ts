@@ -233,6 +233,18 @@ export const MUTATIONS: readonly Mutation[] = [
     ['        lease.abort(\n          new CallAborted(', '        String(\n          new CallAborted('],
     'test/simulator/leases.test.ts',
   ),
+  one(
+    'upkeep: a stream that takes no messages is left so',
+    'core/upkeep/announce.ts',
+    ['(await parts.accepts(first)) ? 0 : refusals + 1', '0'],
+    'test/e2e/bus.test.ts',
+  ),
+  one(
+    'worker: does not ask for work when the bus is silent',
+    'core/worker/polling.ts',
+    ['if (!mayAsk()) return', 'if (mayAsk()) return'],
+    'test/e2e/no-bus.test.ts',
+  ),
 ]
 
 type Change = readonly [find: string, replace: string]
