@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { connectBus } from './bus/bus.ts'
+import { connectBus, ensurePatiently } from './bus/bus.ts'
 import { consumerFigures } from './bus/figures.ts'
 import type { Place } from './bus/streams.ts'
 import { publish } from './channels.ts'
