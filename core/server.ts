@@ -29,6 +29,7 @@ import { announceDuty } from './upkeep/announce.ts'
 import { childrenDuty } from './upkeep/children.ts'
 import { consumersDuty, followExhausted } from './upkeep/consumers.ts'
 import { giveUpDuty } from './upkeep/give-up.ts'
+import { makePostgresMonitor, postgresHealthDuty } from './upkeep/postgres-health.ts'
 import { rescueDuty } from './upkeep/rescue.ts'
 import { retentionDuty } from './upkeep/retention.ts'
 import { stalledDuty } from './upkeep/stalled.ts'
@@ -110,6 +111,7 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
         streamDuty({ bus, store: parts.store, places: PLACES }),
         consumersDuty({ bus, store: parts.store, places: PLACES, log }),
         retentionDuty({ pools, log, days: config.retentionDays }),
+        postgresHealthDuty(parts),
       ],
       log,
     )
@@ -180,6 +182,7 @@ async function makeParts(
     config,
     log,
     pools,
+    postgres: makePostgresMonitor(pools.relaxed),
     store,
     bus,
     engine,

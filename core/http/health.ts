@@ -10,6 +10,17 @@ export function healthRoutes(app: FastifyInstance, parts: Parts, version: string
     app.get(path, { schema: { summary: 'The process is alive' } }, () => ({ status: 'ok', version }))
   }
 
+  for (const path of ['/api/health/postgres', '/api/v2/health/postgres']) {
+    app.get(
+      path,
+      { schema: { summary: 'What was measured of Postgres within the last minute' } },
+      async () => {
+        const health = await parts.postgres.health()
+        return { status: health.warnings.length > 0 ? 'warning' : 'ok', ...health }
+      },
+    )
+  }
+
   app.get('/readyz', { schema: { summary: 'The server can do its work' } }, async (_request, reply) => {
     const store = await parts.pools.durable.query('SELECT 1').then(
       () => 'ok',

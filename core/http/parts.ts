@@ -10,12 +10,14 @@ import type { ToolDescription } from '../schemas/tool-description.ts'
 import type { Pools } from '../store/pools.ts'
 import type { Waiting } from '../store/queue.ts'
 import type { Store } from '../store/store.ts'
+import type { PostgresMonitor } from '../upkeep/postgres-health.ts'
 
 /** What routes call: one engine function each, or one query. */
 export interface Parts {
   config: Config
   log: Logger
   pools: Pools
+  postgres: PostgresMonitor
   store: Store
   bus: Bus
   engine: Engine
