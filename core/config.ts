@@ -130,10 +130,10 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     apiToken,
     encryptionKey: readKey(),
     plugins: list('NOETL_PLUGINS', []),
+    pluginsDir: get('NOETL_PLUGINS_DIR'),
     pluginOptions: readPluginOptions(),
     sqlApi: oneOf('NOETL_SQL_API', ['off', 'on'], 'off') === 'on',
     templateEnv: Object.fromEntries(
-    pluginsDir: get('NOETL_PLUGINS_DIR'),
       list('NOETL_TEMPLATE_ENV', []).flatMap((name) => {
         const value = env[name]
         return value === undefined ? [] : [[name, value]]
