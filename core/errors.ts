@@ -136,19 +136,6 @@ export const ERRORS = {
   ],
   NOETL_ERR_PLUGIN_KIND_TAKEN: ['Plugins %s and %s both bring the tool kind "%s": remove one.', 500],
   NOETL_ERR_PLUGIN_KIND_UNDECLARED: ['Plugin %s registered kinds %s but its package.json declares %s.', 500],
-  NOETL_ERR_PLUGIN_LOAD: ['Plugin %s failed to load: %s', 500],
-} as const satisfies Record<string, readonly [message: string, status: number]>
-
-export type ErrorCode = keyof typeof ERRORS
-
-/** An error of the table: `code`, `statusCode`, and facts for programs in `details`. */
-export type NoetlError = FastifyError & { code: ErrorCode; statusCode: number; details?: Json }
-
-const constructors = new Map<ErrorCode, ReturnType<typeof createError>>()
-
-/** Makes the error `code` with its message filled in from `values`. */
-export function makeError(
-  code: ErrorCode,
   NOETL_ERR_PLUGIN_LOCK: [
     'The lock %s cannot be read: %s. Remove it, and install the plugins again with: noetlctl plugins install',
     500,
@@ -162,6 +149,19 @@ export function makeError(
     'The files of plugin %s are not those that were installed (%s): install it again, or look with: noetlctl plugins verify',
     500,
   ],
+  NOETL_ERR_PLUGIN_LOAD: ['Plugin %s failed to load: %s', 500],
+} as const satisfies Record<string, readonly [message: string, status: number]>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** An error of the table: `code`, `statusCode`, and facts for programs in `details`. */
+export type NoetlError = FastifyError & { code: ErrorCode; statusCode: number; details?: Json }
+
+const constructors = new Map<ErrorCode, ReturnType<typeof createError>>()
+
+/** Makes the error `code` with its message filled in from `values`. */
+export function makeError(
+  code: ErrorCode,
   values: readonly (string | number)[],
   options: { cause?: unknown; details?: Json } = {},
 ): NoetlError {

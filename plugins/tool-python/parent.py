@@ -95,7 +95,7 @@ def write_all(fd, data):
         data = data[os.write(fd, data) :]
 
 
-def serve(run_call, max_reply, max_log):
+def serve(run_call, warm_up, max_reply, max_log):
     """Until the worker is gone: takes calls, hands each to a child, passes on what the children say."""
     parent = os.getpid()
     prctl = kernel_call()
@@ -141,6 +141,7 @@ def serve(run_call, max_reply, max_log):
                     os.close(fd)
                 for other in waiting:
                     os.close(other.call)
+                warm_up()
                 body = []
                 read_exactly(call, 4, body.append)
                 (length,) = struct.unpack(">I", b"".join(body))
@@ -398,6 +399,7 @@ if __name__ == "__main__":
     # A failure is described in so much; see describe().
     serve(
         lambda body, fd: runner.answer(body, fd, options["maxResult"]),
+        runner.warm_up,
         options["maxResult"] + (1 << 20),
         options["maxLog"],
     )

@@ -90,12 +90,15 @@ class Exact(float):
 
 # Sixteen digits, or an exponent of three; most frames have neither, and are read by the parser's own means.
 LONG_NUMBER = re.compile(rb"[\[:,\s]-?(?:[\d.]{16}|\d[\d.]*[eE][+-]?\d{3})")
-# A number that json would not write as it is goes through it as a text with a mark that no one can guess.
-MARK = "number-%s:" % uuid.uuid4().hex
-MARKED = re.compile('"%s([^"]*)"' % MARK)
 # Numbers longer than this, or larger than any float, are text to the other side.
 LONGEST = 1000
-marks = [0]
+
+
+class Marked:
+    """A number that json would not write as it is goes through it as a text with a mark, another in each call."""
+
+    mark = ""
+    count = 0
 
 
 def read_values(data):
@@ -112,14 +115,14 @@ def read_float(text):
 
 def write_values(value):
     """A value as JSON, its numbers with all their digits."""
-    marks[0] = 0
+    Marked.mark, Marked.count = "number-%s:" % os.urandom(16).hex(), 0
     text = encode(plain(value), allow_nan=False, separators=(",", ":"))
-    return MARKED.sub(r"\1", text) if marks[0] else text
+    return re.sub('"%s([^"]*)"' % Marked.mark, r"\1", text) if Marked.count else text
 
 
 def digits(text):
-    marks[0] += 1
-    return MARK + text
+    Marked.count += 1
+    return Marked.mark + text
 
 
 def plain_decimal(value):
@@ -346,6 +349,11 @@ def answer(body, fd, max_result):
     while data:
         data = data[write(fd, data) :]
     end_process(0)
+
+
+def warm_up():
+    """Touches the memory that a call needs, while the child waits for its own: a fork copies it at the first touch."""
+    reply_of(b'{"code":"def main(a): return [a]","args":{"a":1}}', {}, 1000)
 
 
 def reply_of(body, namespace, max_result):
