@@ -13,6 +13,7 @@ import type {
   Target,
   Task,
 } from '../schemas/playbook.ts'
+import { ROWS } from './tasks.ts'
 
 /**
  * A playbook in the internal form as text of the current dialect. What that dialect has no words for has keys of its
@@ -80,7 +81,7 @@ function stepOf(step: Step, dialect: Playbook['dialect']): JsonObject {
 /** A tool, with its name unless that is what it would be called without one. */
 function taskOf(task: Task, unnamed: string | undefined, dialect: Playbook['dialect']): JsonObject {
   const { label, kind, config, input, set, rules, effect, probe, when, aside, rows } = task
-  const rowsByKind = dialect === 'seed' && (kind === 'postgres' || kind === 'duckdb')
+  const rowsByKind = dialect === 'seed' && ROWS.includes(kind)
   const spec: JsonObject = {
     ...(when === undefined ? {} : { when }),
     ...(aside === undefined ? {} : { aside }),

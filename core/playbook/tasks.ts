@@ -29,7 +29,7 @@ export const TASK_KEYS: readonly string[] = [
 /** Kinds whose tool has a field that is called as the task's own: of a single one it is the tool's. */
 const NAMED_THEMSELVES = ['secrets']
 /** Kinds whose result was the plain list of rows in the first dialect. */
-const ROWS = ['postgres', 'duckdb']
+export const ROWS = ['postgres', 'duckdb', 'ducklake']
 
 /** Kinds that a playbook may use; undefined: any, for one that was registered before. */
 export type ToolKinds = readonly string[] | undefined

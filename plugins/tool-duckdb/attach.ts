@@ -17,9 +17,7 @@ export async function attachAll(
     const stored = name === undefined ? undefined : await credentials(name)
     const type = text(wanted, 'type') ?? text(wanted, 'kind') ?? stored?.type ?? ''
     const data = { ...stored?.data, ...wanted }
-    secrets.push(
-      ...['db_password', 'password', 'secret', 'secret_access_key'].flatMap((key) => text(data, key) ?? []),
-    )
+    secrets.push(...secretsIn(data))
     for (const statement of statementsFor(alias, type, data)) {
       try {
         await connection.run(statement)
@@ -31,6 +29,23 @@ export async function attachAll(
     }
   }
   return secrets
+}
+
+/** What of a credential no error may show. */
+export function secretsIn(data: JsonObject): string[] {
+  return ['db_password', 'password', 'secret', 'secret_access_key'].flatMap((key) => text(data, key) ?? [])
+}
+
+/** A postgres credential as libpq's connection string. */
+export function conninfoOf(data: JsonObject): string {
+  const parts: [string, string | undefined][] = [
+    ['host', text(data, 'db_host') ?? text(data, 'host')],
+    ['port', text(data, 'db_port') ?? text(data, 'port')],
+    ['user', text(data, 'db_user') ?? text(data, 'user')],
+    ['password', text(data, 'db_password') ?? text(data, 'password')],
+    ['dbname', text(data, 'db_name') ?? text(data, 'database')],
+  ]
+  return parts.flatMap(([key, value]) => (value ? [`${key}=${conninfo(value)}`] : [])).join(' ')
 }
 
 /** `auth` as a map of aliases; a single alias goes by its own name. */
@@ -48,17 +63,8 @@ function wantedOf(auth: string | JsonObject | null | undefined): Record<string, 
 
 function statementsFor(alias: string, type: string, data: JsonObject): string[] {
   switch (type) {
-    case 'postgres': {
-      const parts: [string, string | undefined][] = [
-        ['host', text(data, 'db_host') ?? text(data, 'host')],
-        ['port', text(data, 'db_port') ?? text(data, 'port')],
-        ['user', text(data, 'db_user') ?? text(data, 'user')],
-        ['password', text(data, 'db_password') ?? text(data, 'password')],
-        ['dbname', text(data, 'db_name') ?? text(data, 'database')],
-      ]
-      const given = parts.flatMap(([key, value]) => (value ? [`${key}=${conninfo(value)}`] : []))
-      return ['LOAD postgres', `ATTACH ${quote(given.join(' '))} AS ${identifier(alias)} (TYPE postgres)`]
-    }
+    case 'postgres':
+      return ['LOAD postgres', `ATTACH ${quote(conninfoOf(data))} AS ${identifier(alias)} (TYPE postgres)`]
     case 's3':
     case 'gcs':
     case 'gcs_hmac': {
@@ -84,11 +90,11 @@ function text(data: JsonObject, key: string): string | undefined {
   return typeof value === 'string' || isNumber(value) ? String(value) : undefined
 }
 
-function quote(value: string): string {
+export function quote(value: string): string {
   return `'${value.replaceAll("'", "''")}'`
 }
 
-function identifier(name: string): string {
+export function identifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 

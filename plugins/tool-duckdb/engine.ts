@@ -5,6 +5,7 @@ import { findDatabase } from './database.ts'
 import { isEmptyText, parseFailure, statementFailure } from './failures.ts'
 import type { DuckdbInput } from './input.ts'
 import { openInstances } from './instances.ts'
+import { attachLake } from './lake.ts'
 import { type Intake, runStatement, type StatementResult } from './run-statement.ts'
 import { makeSlots } from './slots.ts'
 import { findSources, findValues, type Source } from './sources.ts'
@@ -19,7 +20,9 @@ export interface Engine {
 
 const DEFAULT_TIMEOUT_SECONDS = 300
 
-export function openEngine(options: DuckdbToolOptions): Engine {
+/** With `lake`, statements are about the DuckLake catalog that the step names. */
+export function openEngine(options: DuckdbToolOptions, lake = false): Engine {
+  const lakeDir = lake ? (options.dataDir ?? process.cwd()) : undefined
   const { maxRows = 100_000, maxBytes = 32 * 1024 * 1024, maxRunning = 2 } = options
   const instances = openInstances({
     memoryLimit: options.memoryLimit ?? '1GiB',
@@ -70,7 +73,7 @@ export function openEngine(options: DuckdbToolOptions): Engine {
         const leave = await slots.take(stop)
         const intake: Intake = { rows: 0, bytes: 0, maxRows, maxBytes }
         const work = lend(fields, stop, (connection) =>
-          runAll(connection, sources, { fields, call, stop, intake }),
+          runAll(connection, sources, { fields, call, stop, intake, lakeDir }),
         )
         // A statement that does not heed its interrupt keeps its slot and its thread until it ends.
         const ended = work.then(leave, leave)
@@ -93,15 +96,24 @@ export function openEngine(options: DuckdbToolOptions): Engine {
 async function runAll(
   connection: DuckDBConnection,
   sources: Source[],
-  { fields, call, stop, intake }: { fields: DuckdbInput; call: ToolCall; stop: Stop; intake: Intake },
+  {
+    fields,
+    call,
+    stop,
+    intake,
+    lakeDir,
+  }: { fields: DuckdbInput; call: ToolCall; stop: Stop; intake: Intake; lakeDir: string | undefined },
 ): Promise<JsonObject> {
   const values = findValues(fields)
   const { throwIfStopped } = stop
-  const secrets = await attachAll(
-    connection,
-    (fields.auth ?? fields.credential) as JsonObject | string,
-    call.credentials,
-  )
+  const auth = (fields.auth ?? fields.credential) as JsonObject | string | null | undefined
+  const { credentials } = call
+  // A credential alone is that of the catalog.
+  const attached = lakeDir !== undefined && typeof auth === 'string' ? null : auth
+  const secrets = await attachAll(connection, attached, credentials)
+  if (lakeDir !== undefined) {
+    secrets.push(...(await attachLake(connection, fields, { dataDir: lakeDir, credentials })))
+  }
   const params = Array.isArray(values)
     ? { list: values }
     : { named: { ...(fields.input as JsonObject), ...values } }

@@ -1,6 +1,6 @@
 import type { Tool } from '@noetl/core'
 import fp from 'fastify-plugin'
-import { type DuckdbToolOptions, duckdbTool } from './tool.ts'
+import { type DuckdbToolOptions, duckdbTool, ducklakeTool } from './tool.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -8,11 +8,12 @@ declare module 'fastify' {
   }
 }
 
-export { type DuckdbToolOptions, duckdbTool } from './tool.ts'
+export { type DuckdbToolOptions, duckdbTool, ducklakeTool } from './tool.ts'
 
 export default fp<DuckdbToolOptions>(
   async (app, options) => {
     app.registerTool(duckdbTool(options))
+    app.registerTool(ducklakeTool(options))
   },
   { name: '@noetl/tool-duckdb', fastify: '5.x', decorators: { fastify: ['registerTool'] } },
 )

@@ -31,6 +31,11 @@ export const input = Type.Object(
     parameters: maybe(values),
     auth: maybe(Type.Union([Type.String({ description: 'Alias of a postgres credential' }), named])),
     credential: maybe(Type.String({ description: 'Old spelling of auth' })),
+    catalog_connection: maybe(
+      Type.String({ description: 'ducklake: its catalog, such as postgres:dbname=lake, or a file' }),
+    ),
+    catalog_name: maybe(Type.String({ description: 'ducklake: what the catalog is called. Default: lake' })),
+    data_path: maybe(Type.String({ description: 'ducklake: where its files are' })),
     timeout: maybe(seconds),
     timeout_seconds: maybe(seconds),
     input: maybe(named),

@@ -28,10 +28,22 @@ export interface DuckdbToolOptions {
 
 /** The duckdb tool: runs its statements in order on one connection, in memory or on a file. */
 export function duckdbTool(options: DuckdbToolOptions = {}): Tool<typeof input, typeof output> {
+  return makeTool('duckdb', options)
+}
+
+/** The ducklake tool: the same, with the DuckLake catalog that the step names attached and in use. */
+export function ducklakeTool(options: DuckdbToolOptions = {}): Tool<typeof input, typeof output> {
+  return makeTool('ducklake', options)
+}
+
+function makeTool(
+  kind: 'duckdb' | 'ducklake',
+  options: DuckdbToolOptions,
+): Tool<typeof input, typeof output> {
   let engine: Promise<Engine> | undefined
   let closed = false
   return defineTool({
-    kind: 'duckdb',
+    kind,
     contract: CONTRACT,
     input,
     output,
@@ -39,8 +51,8 @@ export function duckdbTool(options: DuckdbToolOptions = {}): Tool<typeof input, 
     effect: 'idempotent',
     async run(fields, call) {
       call.signal.throwIfAborted()
-      if (closed) throw new ToolError('cancelled', 'The duckdb tool is closed: its worker stops.')
-      engine ??= loadEngine(options)
+      if (closed) throw new ToolError('cancelled', `The ${kind} tool is closed: its worker stops.`)
+      engine ??= loadEngine(options, kind === 'ducklake')
       return (await engine).run(fields, call)
     },
     async close() {
@@ -53,10 +65,10 @@ export function duckdbTool(options: DuckdbToolOptions = {}): Tool<typeof input, 
 }
 
 /** The native library is big: a worker that runs no duckdb step never loads it. */
-async function loadEngine(options: DuckdbToolOptions): Promise<Engine> {
+async function loadEngine(options: DuckdbToolOptions, lake: boolean): Promise<Engine> {
   try {
     const { openEngine } = await import('./engine.ts')
-    return openEngine(options)
+    return openEngine(options, lake)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.split('\n')[0] : String(cause)
     throw new ToolError(

@@ -8,7 +8,7 @@ import { type LoadedTool, makeToolRegistry, type ToolRegistry } from '../../core
 import { artifactTool } from '../../core/worker/artifact.ts'
 import { makeKeychain } from '../../core/worker/keychain.ts'
 import type { Servers } from '../../core/worker/servers.ts'
-import { duckdbTool } from '../../plugins/tool-duckdb/tool.ts'
+import { duckdbTool, ducklakeTool } from '../../plugins/tool-duckdb/tool.ts'
 import { httpTool } from '../../plugins/tool-http/tool.ts'
 import { postgresTool } from '../../plugins/tool-postgres/tool.ts'
 import { pythonTool } from '../../plugins/tool-python/tool.ts'
@@ -29,7 +29,7 @@ export interface Called {
 
 /** These are made once, for it takes long to compile their schemas; the real ones never run. */
 const LOADED = makeToolRegistry()
-for (const tool of [noopTool, pythonTool(), httpTool(), postgresTool(), duckdbTool()]) {
+for (const tool of [noopTool, pythonTool(), httpTool(), postgresTool(), duckdbTool(), ducklakeTool()]) {
   LOADED.register(tool as unknown as Tool, { name: 'play', version: '1.0.0' })
 }
 

@@ -5,7 +5,7 @@ import { CallAborted, Decimal, type Json, type JsonObject, type ToolCall } from 
 import { conformanceCases } from '@noetl/core/conformance'
 import t from 'tap'
 import type { DuckdbInput } from '../../../plugins/tool-duckdb/input.ts'
-import { type DuckdbToolOptions, duckdbTool } from '../../../plugins/tool-duckdb/tool.ts'
+import { type DuckdbToolOptions, duckdbTool, ducklakeTool } from '../../../plugins/tool-duckdb/tool.ts'
 import { toolCall, toolFailure } from '../../support/tool-call.ts'
 
 const dataDir = await mkdtemp(join(tmpdir(), 'noetl-test-duckdb-'))
@@ -301,3 +301,42 @@ t.test(
     })
   },
 )
+
+t.test('ducklake: a catalog that is not named, or not of postgres, is told', async (t) => {
+  const lake = ducklakeTool({ dataDir })
+  t.teardown(() => lake.close?.())
+  const told = (fields: DuckdbInput, type = 's3') =>
+    toolFailure(
+      lake.run(
+        fields,
+        toolCall({ credentials: async (name) => ({ name, type, data: { password: 'sesame' } }) }),
+      ),
+    )
+  t.match(await told({ query: 'SELECT 1' }), { kind: 'schema', message: /catalog_connection/ })
+  t.match(await told({ query: 'SELECT 1', auth: 'bucket' }), {
+    kind: 'auth',
+    message: /"bucket" has the type "s3"/,
+  })
+})
+
+t.test('ducklake: where its extension is not installed, DuckDB says so when the step runs', async (t) => {
+  const home = process.env.HOME
+  process.env.HOME = dataDir
+  t.teardown(() => {
+    if (home === undefined) delete process.env.HOME
+    else process.env.HOME = home
+  })
+  const lake = ducklakeTool({ dataDir })
+  t.teardown(() => lake.close?.())
+  const failure = await toolFailure(
+    lake.run(
+      { query: 'SELECT 1', auth: 'pg', data_path: 'lake' },
+      toolCall({ credentials: async (name) => ({ name, type: 'postgres', data: { password: 'sesame' } }) }),
+    ),
+  )
+  t.match(failure, {
+    kind: 'storage_access',
+    message: /extension ducklake cannot be loaded: .*INSTALL ducklake/,
+  })
+  t.notMatch(failure.message, /sesame/)
+})
