@@ -119,7 +119,10 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     ),
     host,
     port,
-    publicUrl: get('NOETL_PUBLIC_URL'),
+    publicUrl:
+      get('NOETL_PUBLIC_URL') === undefined
+        ? undefined
+        : url('NOETL_PUBLIC_URL', 'https://noetl.example.com', ['http:', 'https:']).replace(/\/$/, ''),
     dataDir: resolve(get('NOETL_DATA_DIR') ?? '.noetl'),
     retentionDays: number('NOETL_RETENTION_DAYS', 0, 0, 36_500),
     logLevel: oneOf(

@@ -27,7 +27,7 @@ export const ERRORS = {
   NOETL_ERR_PORT_TAKEN: ['Cannot listen on %s: %s. Choose another port with NOETL_PORT or --port.', 500],
   NOETL_ERR_REQUEST_INVALID: ['%s', 422],
   NOETL_ERR_REQUEST_JSON: ['The body is not JSON: %s', 400],
-  NOETL_ERR_REQUEST_URL: ['The address %s cannot be read: after a % two hexadecimal digits were expected.', 400],
+  NOETL_ERR_REQUEST_URL: ['The address %s cannot be read: %s.', 400],
   NOETL_ERR_REQUEST_HOST: [
     'This server has no token and is not asked as %s: use 127.0.0.1 or localhost, set NOETL_PUBLIC_URL to the address it has, or give it a token with NOETL_API_TOKEN.',
     421,

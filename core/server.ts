@@ -89,7 +89,13 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
     await ensurePatiently(bus, PLACES, { patienceMs, log })
     const manifests = await discoverPlugins({ names: config.plugins, dir: config.pluginsDir })
     const parts = await makeParts(config, { log, pools, bus, manifests })
-    const app = await makeApp({ log, maxBodyBytes: config.maxBodyBytes, apiToken: config.apiToken, version })
+    const app = await makeApp({
+      log,
+      maxBodyBytes: config.maxBodyBytes,
+      apiToken: config.apiToken,
+      hosts: [config.host, ...hostsOf(config.publicUrl, config.serverApiUrl)],
+      version,
+    })
     closers.push(() => app.close())
     allRoutes(app, parts, version)
     await extendApp(app, { manifests, options: config.pluginOptions, seen: seenBy(parts, reading) })
@@ -220,6 +226,11 @@ function seenBy({ config, log, bus, pools }: Parts, reading: ReturnType<typeof o
       })),
     consumers: () => consumerFigures(bus),
   }
+}
+
+/** Names in addresses that the configuration gives. */
+function hostsOf(...urls: (string | undefined)[]): string[] {
+  return urls.flatMap((url) => (url !== undefined && URL.canParse(url) ? [new URL(url).hostname] : []))
 }
 
 async function listen(app: FastifyInstance, { host, port }: Config): Promise<void> {

@@ -7,6 +7,8 @@ import { isNoetlError, makeError, type NoetlError } from '../errors.ts'
 import { isObject, parseJson, writeJson } from '../schemas/json.ts'
 import { isTransient } from '../store/pools.ts'
 import { requireToken } from '../token.ts'
+import { requireHost } from './hosts.ts'
+import { ID_PATTERN } from './shapes.ts'
 
 /** Paths that answer without a token: probes. */
 const OPEN_PATHS = ['/healthz', '/readyz', '/health', '/api/health']
@@ -19,6 +21,8 @@ export async function makeApp(options: {
   log: Logger
   maxBodyBytes: number
   apiToken: string | undefined
+  /** Names by which it may be asked while there is no token. */
+  hosts: readonly string[]
   version: string
 }): Promise<FastifyInstance> {
   const { log } = options
@@ -27,10 +31,16 @@ export async function makeApp(options: {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.maxBodyBytes,
     forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: 500 },
+    routerOptions: { maxParamLength: MAX_PARAM },
+    // What is wrong with an address is found before any route is.
+    frameworkErrors: (error, request, reply) => {
+      const told = asNoetlError(error, { maxBodyBytes: options.maxBodyBytes, url: request.url })
+      void sendError(reply as unknown as FastifyReply, told)
+    },
   }) as unknown as FastifyInstance
 
-  app.removeContentTypeParser('application/json')
+  // Text is no body here: without a parser it is refused as what it is.
+  app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
     try {
       done(null, body === '' ? undefined : guarded(parseJson(body as string)))
@@ -72,13 +82,14 @@ export async function makeApp(options: {
   })
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
 
+  if (options.apiToken === undefined) requireHost(app, options.hosts)
   requireToken(app, { apiToken: options.apiToken, openPaths: OPEN_PATHS })
 
   app.setNotFoundHandler((request) => {
     throw makeError('NOETL_ERR_ROUTE_NOT_FOUND', [request.method, request.url.split('?')[0] ?? ''])
   })
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const told = asNoetlError(error)
+    const told = asNoetlError(error, { maxBodyBytes: options.maxBodyBytes, url: request.url })
     if (told.statusCode >= 500 && told.code !== 'NOETL_ERR_SATURATED') {
       log.error({ err: error, method: request.method, url: request.url }, 'a request failed')
     }
@@ -87,12 +98,17 @@ export async function makeApp(options: {
   return app
 }
 
-function asNoetlError(error: FastifyError): NoetlError {
+function asNoetlError(error: FastifyError, about: { maxBodyBytes: number; url: string }): NoetlError {
   if (isNoetlError(error)) return error
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return makeError('NOETL_ERR_REQUEST_TOO_LARGE', [
-      String((error as { limit?: number }).limit ?? 'its size'),
-    ])
+    return makeError('NOETL_ERR_REQUEST_TOO_LARGE', [about.maxBodyBytes])
+  }
+  const wrongUrl = WRONG_URLS[error.code]
+  if (wrongUrl !== undefined) {
+    return makeError('NOETL_ERR_REQUEST_URL', [about.url.split('?')[0]!.slice(0, 100), wrongUrl])
+  }
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    return makeError('NOETL_ERR_REQUEST_JSON', ['send it with content-type: application/json'])
   }
   if (error.code?.startsWith('FST_ERR_CTP') || error.statusCode === 400) {
     return makeError('NOETL_ERR_REQUEST_JSON', [error.message])
@@ -109,9 +125,26 @@ function asNoetlError(error: FastifyError): NoetlError {
  * The statements are ours and fixed, so it is the value that is wrong.
  */
 export function unstorable(error: unknown): NoetlError | undefined {
-  const { code, message } = error as { code?: unknown; message?: string }
-  if (!['22003', '22007', '22008', '22021', '22P02', '22P05'].includes(String(code))) return undefined
-  return makeError('NOETL_ERR_REQUEST_INVALID', [`a value cannot be stored: ${message}`])
+  const what = UNSTORABLE[String((error as { code?: unknown }).code)]
+  if (what === undefined) return undefined
+  return makeError('NOETL_ERR_REQUEST_INVALID', [`a value cannot be stored: ${what}`])
+}
+
+/** Characters of one part of a path. */
+const MAX_PARAM = 500
+const WRONG_URLS: Readonly<Record<string, string>> = {
+  FST_ERR_BAD_URL: 'after a % two hexadecimal digits were expected, and together they must be UTF-8',
+  FST_ERR_MAX_PARAM_LENGTH: `a part of it has more than ${MAX_PARAM} characters`,
+}
+
+/** By the code of Postgres, whose own words are of our tables and casts. */
+const UNSTORABLE: Readonly<Record<string, string>> = {
+  '22003': 'a number, or an id, is beyond what its field holds',
+  '22007': 'a time is not written as one, such as 2026-01-31T12:00:00Z',
+  '22008': 'a time is beyond what can be stored',
+  '22021': 'a text has a character that cannot be stored, such as NUL',
+  '22P02': 'a text is not of the form that its field has, such as a number or a UUID',
+  '22P05': 'a text has a character that cannot be stored, such as NUL',
 }
 
 export function sendError(reply: FastifyReply, error: NoetlError): FastifyReply {
@@ -161,5 +194,13 @@ function describe(error: ErrorObject | undefined, part: string): string {
   const place = `${part}${error.instancePath}`
   const seen = JSON.stringify(error.data)
   const shown = seen === undefined ? 'nothing' : seen.length > 60 ? `${seen.slice(0, 60)}…` : seen
-  return `${place} ${error.message ?? 'is not as expected'}; seen: ${shown}`
+  const pattern = error.keyword === 'pattern' ? (error.params as { pattern?: string }).pattern : undefined
+  const expected = pattern === undefined ? error.message : inWords(pattern)
+  return `${place} ${expected ?? 'is not as expected'}; seen: ${shown}`
+}
+
+/** What a pattern asks for, as people say it. */
+function inWords(pattern: string): string {
+  if (pattern === ID_PATTERN) return 'must be an id: 1 to 19 digits'
+  return pattern.includes('a-fA-F') ? 'must be a UUID' : 'is not written as expected'
 }

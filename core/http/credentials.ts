@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type pg from 'pg'
 import { type Static, Type } from 'typebox'
+import { isLoopback } from '../config.ts'
 import { makeError } from '../errors.ts'
 import { nearest } from '../playbook/faults.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
@@ -72,6 +73,9 @@ export function credentialRoutes(app: FastifyInstance, parts: Parts, prefix: str
       const { name } = request.params
       const entry = await findCredential(pool, name)
       if (request.query.include_data !== true) return present(entry)
+      if (parts.config.apiToken === undefined && !isLoopback(request.ip.replace(/^::ffff:/, ''))) {
+        throw makeError('NOETL_ERR_CREDENTIAL_REMOTE', [name, request.ip])
+      }
       return { ...present(entry), data: await openCredential(pool, parts.config.encryptionKey, entry.name) }
     },
   )

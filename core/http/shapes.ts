@@ -1,7 +1,8 @@
 import { type Static, type TSchema, Type } from 'typebox'
 
+export const ID_PATTERN = '^\\d{1,19}$'
 /** Ids exceed what a double holds: taken as text or number, always given as text. */
-export const Id = longId(Type.String({ pattern: '^\\d{1,19}$' }), Type.Integer({ minimum: 0 }))
+export const Id = longId(Type.String({ pattern: ID_PATTERN }), Type.Integer({ minimum: 0 }))
 export const IdText = Type.String()
 /** A field that may be left out or null. */
 export const Maybe = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]))
@@ -19,7 +20,7 @@ export const ErrorReply = Type.Object({
   details: Type.Optional(Type.Unknown()),
 })
 
-export const IdParams = Type.Object({ id: Type.String({ pattern: '^\\d{1,19}$' }) })
+export const IdParams = Type.Object({ id: Type.String({ pattern: ID_PATTERN }) })
 export type IdParams = Static<typeof IdParams>
 
 /** Text, a number, or a number beyond 2^53, which becomes text when the body is checked. */

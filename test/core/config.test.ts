@@ -78,8 +78,24 @@ t.test('config: what is loopback', async (t) => {
     t.notOk(isLoopback(host), host)
 })
 
-t.test('config: templates get of the environment what NOETL_TEMPLATE_ENV names and what is set', async (t) => {
-  const { templateEnv } = readConfig({}, { NOETL_TEMPLATE_ENV: 'REGION, MISSING', REGION: 'eu', SECRET: 'x' })
-  t.strictSame({ ...templateEnv }, { REGION: 'eu' })
-  t.strictSame({ ...readConfig({}, { REGION: 'eu' }).templateEnv }, {})
+t.test(
+  'config: templates get of the environment what NOETL_TEMPLATE_ENV names and what is set',
+  async (t) => {
+    const { templateEnv } = readConfig(
+      {},
+      { NOETL_TEMPLATE_ENV: 'REGION, MISSING', REGION: 'eu', SECRET: 'x' },
+    )
+    t.strictSame({ ...templateEnv }, { REGION: 'eu' })
+    t.strictSame({ ...readConfig({}, { REGION: 'eu' }).templateEnv }, {})
+  },
+)
+
+t.test('config: a public address that is none is a fault', async (t) => {
+  for (const NOETL_PUBLIC_URL of ['zz', 'localhost:80', 'ftp://x']) {
+    t.throws(() => readConfig({}, { NOETL_PUBLIC_URL }), {
+      code: 'NOETL_ERR_CONFIG_INVALID',
+      message: /NOETL_PUBLIC_URL/,
+    })
+  }
+  t.equal(readConfig({}, { NOETL_PUBLIC_URL: 'https://a.b/' }).publicUrl, 'https://a.b')
 })
