@@ -6,7 +6,7 @@ export function toWhole<T>(value: unknown, otherwise: T, base = 10): number | bi
   if (typeof value === 'bigint') return value
   if (value instanceof Decimal) return truncated(value)
   if (typeof value === 'boolean') return Number(value)
-  if (typeof value === 'number') return Number.isFinite(value) ? whole(Math.trunc(value)) : otherwise
+  if (typeof value === 'number') return Number.isFinite(value) ? whole(value) : otherwise
   if (typeof value !== 'string') return otherwise
   const text = value.trim().replace(/(?<=\w)_(?=\w)/g, '')
   if (base !== 10) {
@@ -22,7 +22,7 @@ export function toWhole<T>(value: unknown, otherwise: T, base = 10): number | bi
   }
   const number = toFraction(text, undefined)
   if (number === undefined) return otherwise
-  return typeof number === 'number' ? whole(Math.trunc(number)) : truncated(number)
+  return typeof number === 'number' ? whole(number) : truncated(number)
 }
 
 /** `| float`: a number that keeps its digits, also where a float would not. */
@@ -35,7 +35,8 @@ export function toFraction<T>(value: unknown, otherwise: T): Numeric | T {
   return typeof number === 'string' ? otherwise : number
 }
 
-/** Without the minus of a zero. */
-function whole(value: number): number {
-  return value === 0 ? 0 : value
+/** What stands before the point, and no minus of a zero. Beyond 2^53 a number would count as a float. */
+function whole(value: number): number | bigint {
+  const cut = Math.trunc(value)
+  return Number.isSafeInteger(cut) ? cut || 0 : BigInt(cut)
 }

@@ -1,4 +1,4 @@
-import { type Json, type JsonObject, parseJson, ToolError } from '@noetl/core'
+import { type Json, type JsonObject, parseJson, ToolError, writeJson } from '@noetl/core'
 import type { NatsInput } from './input.ts'
 
 /** What is sent: bytes, and whether they are JSON that was made here. */
@@ -51,7 +51,7 @@ function encode(value: Json, encoding: string): Encoded {
     throw new ToolError('schema', `"encoding" is base64, text or json, not "${encoding}".`)
   }
   const plain = typeof value === 'string' && encoding === 'text'
-  return { data: Buffer.from(plain ? value : JSON.stringify(value)), json: !plain }
+  return { data: Buffer.from(plain ? value : writeJson(value)), json: !plain }
 }
 
 /** Bytes as a value: JSON where they say so or look like it and parse, text where they are, else base64. */
