@@ -57,12 +57,18 @@ async function claimRows(
   }
   const keychain = command.context.keychain.length === 0 ? {} : await around.keychain(command)
   const scope = makeStepScope(command, { now: around.now, keychain })
-  const called = await callTask(command, claim, { run: 1, visit: 1, scope, around })
+  const run_id = runOf(command)
+  const called = await callTask({ ...command, run_id }, claim, { run: 1, visit: 1, scope, around })
   if ('child' in called) return { rows: [] }
   if (called.error !== null) return { error: called.error }
   const { result } = called
   const rows = isObject(result) && Array.isArray(result.rows) ? result.rows : []
   return { rows }
+}
+
+/** Claims of two frames, and rows of two that have one index, are not the same call: the frame's command tells. */
+function runOf({ run_id, command_id }: LeasedCommand): string {
+  return `${run_id}-${command_id}`
 }
 
 /** The SQL may use `__frame_max_rows` as a word as well as in a template. */
@@ -92,9 +98,7 @@ async function runRow(
     return refused(`the frame's ${cursor.maxSeconds} s were over before this row was begun`)
   }
   const iteration = { iterator, index, total: rows.length, item: rows[index] ?? null }
-  // Rows of two frames may have one index; the frame's command tells them apart.
-  const run_id = `${command.run_id}-${command.command_id}`
-  const outcome = await runBody({ ...command, run_id, frame: null, iteration }, around, false)
+  const outcome = await runBody({ ...command, run_id: runOf(command), frame: null, iteration }, around, false)
   if (outcome.status !== 'waiting') return outcome
   return refused('a playbook cannot be called for each row of a cursor; loop over a list instead')
 }

@@ -99,3 +99,16 @@ t.test('cursor: SQL that fails ends the loop with that error', async (t) => {
   t.equal(run.status, 'FAILED')
   t.match(run.error, /work.*does not exist/)
 })
+
+t.test('cursor: each frame is a claim of its own that can be made exactly once', async (t) => {
+  await table(20)
+  const source = playbook('cursor/exactly', "result = row['amount']", 'frame: {max_rows: 7}')
+  const path = await gateway.register(source.replace('auth: db,', 'auth: db, exactly_once: true,'))
+  const run = await gateway.ended(await gateway.execute(path), 20_000)
+  t.equal(run.status, 'COMPLETED', run.error ?? '')
+  t.match(run.result, { sum: 2100, n: 20 })
+  const { rows } = await client.query(
+    'SELECT count(*)::int AS n, count(DISTINCT key)::int AS keys FROM noetl_completed',
+  )
+  t.same(rows, [{ n: 4, keys: 4 }], 'three frames of rows and one that found none')
+})
