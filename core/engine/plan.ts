@@ -132,6 +132,12 @@ function needsOf(step: Step, keychain: KeychainEntry[]): Needs {
     if (task.kind === 'python' && looksAtAll(task)) all = true
   }
   template(step.loop?.cursor?.config)
+  // A token is the keychain's, where it has an entry of its name.
+  if (
+    /\btoken\s*\(/.test(JSON.stringify([step.input, step.tasks.map(({ config, input }) => [config, input])]))
+  ) {
+    roots.add('keychain')
+  }
   if (roots.has('keychain')) for (const entry of keychain) template(entry.config)
   return { all, roots, below }
 }

@@ -33,13 +33,16 @@ export function applyTest(name: string, value: unknown, args: Args): boolean {
   return own === undefined ? libraryTest(name, value, args) : own(value, args.list[0])
 }
 
-/** Functions that a template may call. */
-export const FUNCTIONS: readonly string[] = ['now', 'range', 'dict', 'namespace']
+/** Name under which a scope that has tokens gives the function for them: no template can say it. */
+export const TOKENS = 'token()'
 
-export function callFunction(name: string, args: Args, now: () => unknown): unknown {
+/** Functions that a template may call. */
+export const FUNCTIONS: readonly string[] = ['now', 'range', 'dict', 'namespace', 'token']
+
+export function callFunction(name: string, args: Args, lookup: (name: string) => unknown): unknown {
   switch (name) {
     case 'now': {
-      const given = now()
+      const given = lookup('now')
       return typeof given === 'string' ? given : new Date().toISOString()
     }
     case 'range':
@@ -48,10 +51,15 @@ export function callFunction(name: string, args: Args, now: () => unknown): unkn
     case 'namespace':
       return args.named
     case 'token':
-      return fail('token() is not available here; name a credential with "auth" instead')
+      return token(args, lookup(TOKENS))
     default:
       return fail(`the function ${name}() is not known; there are now, range and dict`)
   }
+}
+
+function token({ list, named }: Args, get: unknown): unknown {
+  if (typeof get === 'function') return get(list[0], list[1] ?? named.audience)
+  return fail('token() is there in the fields of tools only, where the worker has the credentials')
 }
 
 function range(list: unknown[]): number[] {

@@ -144,7 +144,7 @@ export class Evaluation {
           callMethod(expression.name, this.#method(expression.value), this.#args(expression.args)),
         )
       case 'call':
-        return callFunction(expression.name, this.#args(expression.args), () => this.#scope.lookup('now'))
+        return callFunction(expression.name, this.#args(expression.args), (name) => this.#scope.lookup(name))
       default:
         return expression satisfies never
     }

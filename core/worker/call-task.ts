@@ -5,13 +5,15 @@ import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Task } from '../schemas/playbook.ts'
 import { installHint } from '../schemas/plugin-packages.ts'
 import { put } from '../schemas/put.ts'
+import { TOKENS } from '../template/calls.ts'
 import { errorEnvelope, outputOf } from '../template/output.ts'
 import { compileTemplate, type Scope, StepResult } from '../template/template.ts'
-import type { ToolCall } from '../tools/define.ts'
+import { type ToolCall, ToolError } from '../tools/define.ts'
 import { type CallOutcome, callTool, fault } from './call-tool.ts'
 import { readChild } from './child.ts'
 import type { Surroundings } from './run-command.ts'
 import type { StepScope } from './step-scope.ts'
+import { makeTokens, type Tokens, TokenWanted } from './tokens.ts'
 
 /** What a call came to; or the execution that is to be waited for. */
 export type Called = CallOutcome | { child: Child }
@@ -30,11 +32,13 @@ export async function callTask(
   }
   let fields: JsonObject
   try {
-    fields = renderFields(
-      command,
-      task,
-      scope.with({ _task: task.label, _attempt: run }),
-      loaded?.tool.textFields ?? [],
+    fields = await renderWithTokens(scope, around, (tokens) =>
+      renderFields(
+        command,
+        task,
+        scope.with({ _task: task.label, _attempt: run, [TOKENS]: tokens }),
+        loaded?.tool.textFields ?? [],
+      ),
     )
   } catch (problem) {
     return failed(problemOf(problem, around))
@@ -78,6 +82,27 @@ function rowsOf(result: Json): Json {
   const columns = Array.isArray(result.columns) ? result.columns : []
   if (result.rows.length > 0 || columns.length > 0) return result.rows
   return { status: 'ok', rowcount: result.row_count ?? result.affected_rows ?? 0 }
+}
+
+/** Tokens of one tool's fields, at most. */
+const MAX_TOKENS = 20
+
+/** Renders, and once more for each token that is asked for and must be had first. */
+async function renderWithTokens(
+  scope: StepScope,
+  around: Surroundings,
+  render: (tokens: Tokens['get']) => JsonObject,
+): Promise<JsonObject> {
+  const keychain = scope.with({}).lookup('keychain')
+  const tokens = makeTokens(isObject(keychain) ? keychain : {}, around)
+  for (let fetched = 0; ; fetched++) {
+    try {
+      return render(tokens.get)
+    } catch (problem) {
+      if (!(problem instanceof TokenWanted) || fetched >= MAX_TOKENS) throw problem
+      await tokens.fetch(problem)
+    }
+  }
 }
 
 /** The tool's fields with their templates evaluated; arguments of step, task and arc under `input`. */
@@ -163,6 +188,7 @@ export function namesAfter(
 
 /** An error of the gateway as that of a call; anything else is a bug, and logged. */
 export function problemOf(problem: unknown, around?: Surroundings): CallError {
+  if (problem instanceof ToolError) return problem.toCallError()
   if (isNoetlError(problem)) {
     const kind = problem.code.startsWith('NOETL_ERR_TEMPLATE')
       ? 'transform'

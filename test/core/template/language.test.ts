@@ -390,7 +390,7 @@ t.test('language: what makes no sense is a render error that names template and 
     ["{{ 'a' < 1 }}", /a string cannot be compared with a number/],
     ['{{ 1 / 0 }}', /division by zero/],
     ['{{ nothing | length }}', /null has no length/],
-    ["{{ token('gcp') }}", /token\(\) is not available/],
+    ["{{ token('gcp') }}", /token\(\) is there in the fields of tools only/],
     ['{{ nosuch() }}', /function nosuch\(\) is not known/],
     ['{{ 1 | nosuch }}', /unknown filter: filter nosuch/],
     ['{{ 1 is nosuch }}', /unknown test: test nosuch/],
