@@ -28,6 +28,7 @@ const UNFIT = new Set(['25001', '2D000', '25000'])
 export function openOnce(options: { table: string; maxBytes: number }) {
   const { maxBytes } = options
   const table = quoted(options.table)
+  // json, not jsonb: a repeat gives the same text, also the order of columns and what jsonb cannot hold.
   const create = `CREATE TABLE IF NOT EXISTS ${table} (key text PRIMARY KEY, execution_id text NOT NULL,
   step text NOT NULL, attempt integer NOT NULL, result json, completed_at timestamptz NOT NULL DEFAULT now())`
   const cleaned = new Map<string, number>()
