@@ -87,7 +87,7 @@ export const ERRORS = {
     422,
   ],
   NOETL_ERR_CREDENTIAL_REMOTE: [
-    'The data of credential %s is not given to %s: without NOETL_API_TOKEN only processes on this machine get it.',
+    'The data of %s is not given to %s: without NOETL_API_TOKEN only processes on this machine get it.',
     403,
   ],
   NOETL_ERR_CREDENTIAL_KEY_MISSING: [

@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type pg from 'pg'
 import { type Static, Type } from 'typebox'
-import { isLoopback } from '../config.ts'
 import { makeError } from '../errors.ts'
 import { nearest } from '../playbook/faults.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
@@ -15,6 +14,7 @@ import {
 } from '../store/credentials.ts'
 import { readPublicKey, sealTo } from '../store/sealing-to.ts'
 import { findWorker } from '../store/workers.ts'
+import { refuseRemote } from './hosts.ts'
 import type { Parts } from './parts.ts'
 import { Anything, Bag, Name } from './shapes.ts'
 
@@ -73,9 +73,7 @@ export function credentialRoutes(app: FastifyInstance, parts: Parts, prefix: str
       const { name } = request.params
       const entry = await findCredential(pool, name)
       if (request.query.include_data !== true) return present(entry)
-      if (parts.config.apiToken === undefined && !isLoopback(request.ip.replace(/^::ffff:/, ''))) {
-        throw makeError('NOETL_ERR_CREDENTIAL_REMOTE', [name, request.ip])
-      }
+      refuseRemote(request, parts.config.apiToken, `credential ${name}`)
       return { ...present(entry), data: await openCredential(pool, parts.config.encryptionKey, entry.name) }
     },
   )

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { isLoopback } from '../config.ts'
 import { makeError } from '../errors.ts'
 
 /**
@@ -16,6 +17,12 @@ export function requireHost(app: FastifyInstance, names: readonly string[]): voi
     const name = nameIn(host)
     if (isIP(name) === 0 && !known.has(name)) throw makeError('NOETL_ERR_REQUEST_HOST', [host.slice(0, 100)])
   })
+}
+
+/** Refuses to give secrets to another machine, unless who asks has shown a token. `what`: whose data it is. */
+export function refuseRemote({ ip }: { ip: string }, apiToken: string | undefined, what: string): void {
+  if (apiToken !== undefined || isLoopback(ip.replace(/^::ffff:/, ''))) return
+  throw makeError('NOETL_ERR_CREDENTIAL_REMOTE', [what, ip])
 }
 
 /** The host without its port, and a name without the dot at its end. */

@@ -15,6 +15,7 @@ import {
   putKey,
 } from '../store/keychain.ts'
 import { findEntry } from './catalog.ts'
+import { refuseRemote } from './hosts.ts'
 import type { Parts } from './parts.ts'
 import { Anything, Bag, Id, IdParams, idText, Maybe, Name } from './shapes.ts'
 
@@ -108,6 +109,7 @@ export function keychainRoutes(app: FastifyInstance, parts: Parts, prefix: strin
     { schema: { params: KeyParams, querystring: Query, summary: 'A token or secret with its data' } },
     async (request) => {
       const { catalog_id, name } = request.params
+      refuseRemote(request, parts.config.apiToken, `keychain entry ${name}`)
       const found = await openKey(parts.pools.relaxed, key, await placesFor(request.params, request.query))
       if (found === undefined) throw makeError('NOETL_ERR_KEYCHAIN_NOT_FOUND', [name, catalog_id])
       const { data, renew_config, ...entry } = found

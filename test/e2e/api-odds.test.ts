@@ -102,4 +102,5 @@ t.test('credentials: without a token their data is given to this machine only', 
   t.match(refused.json(), { code: 'NOETL_ERR_CREDENTIAL_REMOTE', status: 403 })
   t.notMatch(refused.body, 'abc')
   t.equal((await remote('/api/credentials/secret')).statusCode, 200)
+  t.match((await remote('/api/keychain/1/token')).json(), { code: 'NOETL_ERR_CREDENTIAL_REMOTE' })
 })
