@@ -1,5 +1,6 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { ToolDescription } from '../schemas/tool-description.ts'
+import { besideOf } from './check-beside.ts'
 import { inWords, misfitOf } from './check-schema.ts'
 import { type Placed, stepsOf, toolsOf, workbookTools } from './check-sites.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
@@ -17,6 +18,11 @@ export function checkTools(root: JsonObject, tools: readonly ToolDescription[], 
       const description = byKind.get(wordOf(tool.value.kind))
       if (description === undefined || description.kind === 'workbook') continue
       checkTool(tool, { description, whose: `step "${step.name}"`, faults, complete: true })
+    }
+    for (const { what, complete, ...beside } of besideOf(step)) {
+      const description = byKind.get(wordOf(beside.value.kind))
+      const whose = `${what} step "${step.name}"`
+      if (description !== undefined) checkTool(beside, { description, whose, faults, complete })
     }
   }
   for (const tool of workbookTools(root)) {

@@ -27,7 +27,7 @@ const MODES = new Map<string, Write['mode']>([
 ])
 
 /** Fields of a sink that say what is written where; others are the tool's own. */
-const SINK_KEYS = [
+export const SINK_KEYS: readonly string[] = [
   'backend',
   'tool',
   'kind',
@@ -67,7 +67,7 @@ export function readSink(
   }
   const own = isObject(sink.tool) ? sink.tool : {}
   const fields: JsonObject = { ...sink, ...own }
-  const kind = kindOf(sink, own)
+  const kind = kindOfSink(sink, own)
   if (about.toolKinds !== undefined && !about.toolKinds.includes(kind)) {
     faults.fault(
       path,
@@ -143,7 +143,8 @@ export function readSink(
 /** Name of the argument that holds the rows; the step's own arguments are beside it. */
 const ROWS = '_rows'
 
-function kindOf(sink: JsonObject, own: JsonObject): string {
+/** The tool kind that a sink writes with. */
+export function kindOfSink(sink: JsonObject, own: JsonObject): string {
   const named = own.kind ?? own.type ?? (typeof sink.tool === 'string' ? sink.tool : undefined)
   const kind = wordOf(named ?? sink.backend ?? sink.kind ?? sink.type ?? 'postgres')
   return kind === 'pg' || kind === 'postgresql' ? 'postgres' : kind

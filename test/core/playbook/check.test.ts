@@ -39,7 +39,16 @@ const strict: ToolDescription = {
   kind: 'strict',
   input: { type: 'object', properties: { a: {} }, additionalProperties: false },
 }
-const tools = [...BUILT_IN_TOOLS, echo, strict]
+const postgres: ToolDescription = {
+  ...echo,
+  kind: 'postgres',
+  input: {
+    type: 'object',
+    properties: { command: { type: 'string' }, timeout: SECONDS },
+    additionalProperties: true,
+  },
+}
+const tools = [...BUILT_IN_TOOLS, echo, strict, postgres]
 const toolKinds = [...tools.map(({ kind }) => kind), 'stranger']
 
 interface Found {
@@ -577,4 +586,34 @@ t.test('what is built in is described as its tools have it', async (t) => {
     [],
   )
   t.equal(described.effect, built.effect)
+})
+
+t.test('check: fields of sinks and of cursors are held against their tools too', async (t) => {
+  const { faults, warnings } = check(`
+metadata: {path: p}
+workflow:
+- step: start
+  loop: {iterator: row, cursor: {kind: postgres, claim: "SELECT 1", timeout: soon, max_rows: 3}, spec: {mode: cursor}}
+  tool: {kind: noop}
+  sink: {tool: echo, text: a, loud: maybe, lout: 1}
+  case:
+  - {when: "{{ event.name == 'call.done' }}", then: [{sink: {tool: {kind: strict, b: 1}}}, {next: end}]}
+- step: end
+  tool: {kind: echo, text: a, sink: [{tool: echo, how: never, text: b}]}
+`)
+  const told = [...faults, ...warnings].map(({ message }) => message)
+  for (const part of [
+    /the cursor of step "start": field "timeout" of the tool postgres is text/,
+    /the cursor of step "start": the tool postgres has no field "max_rows"/,
+    /the sink of step "start": field "loud" of the tool echo is text/,
+    /the sink of step "start": the tool echo has no field "lout"/,
+    /the sink of step "start": the tool strict has no field "b"/,
+    /the sink of step "end": field "how" of the tool echo is text/,
+  ]) {
+    t.ok(
+      told.some((message) => part.test(message)),
+      String(part),
+    )
+  }
+  t.equal(told.filter((message) => /^the (sink|cursor)/.test(message)).length, 6, told.join('\n'))
 })
