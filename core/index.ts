@@ -1,3 +1,5 @@
+// Plugins with routes describe them by what this adds to schemas of routes.
+/// <reference types="@fastify/swagger" preserve="true" />
 export { type Facts, listen } from './channels.ts'
 export { type Client, makeClient, ServerError } from './client.ts'
 export { type Config, readConfig } from './config.ts'
