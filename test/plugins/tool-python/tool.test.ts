@@ -190,7 +190,7 @@ for (const [name, code, input, expected] of NUMBERS) {
 }
 
 t.test('python numbers: an integer of more digits than Python prints is an error that says so', async (t) => {
-  t.match(await fail('result = 10**5000'), { code: 'ValueError', message: /4300 digits/ })
+  t.match(await fail('result = 10**5000'), { code: 'ValueError', message: /4300/ })
 })
 
 t.test('python libs: aliases, from-imports and lists become imports', async (t) => {
