@@ -8,9 +8,9 @@ import type { Letters } from '../engine/letters.ts'
 import type { Plans } from '../engine/plans.ts'
 import type { ToolDescription } from '../schemas/tool-description.ts'
 import type { Pools } from '../store/pools.ts'
+import type { PostgresMonitor } from '../store/postgres-monitor.ts'
 import type { Waiting } from '../store/queue.ts'
 import type { Store } from '../store/store.ts'
-import type { PostgresMonitor } from '../upkeep/postgres-health.ts'
 
 /** What routes call: one engine function each, or one query. */
 export interface Parts {
