@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { type Client, type Config, makeClient, makeError, readConfig } from '@noetl/core'
 import { Command, Errors, Flags } from '@oclif/core'
 import { exitCodeOf } from './exit-codes.ts'
@@ -55,7 +56,7 @@ const VARIABLES: Record<string, string> = {
 }
 
 /** Flags laid over the environment. */
-export function configOf(
+function configOf(
   flags: Record<string, unknown>,
   settings: Record<string, string> = {},
   env: NodeJS.ProcessEnv = process.env,
@@ -71,6 +72,14 @@ export function configOf(
 export abstract class BaseCommand extends Command {
   static override enableJsonFlag = true
   #client: Client | undefined
+
+  /** The configuration, with the folder into which this command line installs plugins. */
+  protected configOf(flags: Record<string, unknown>, settings: Record<string, string> = {}): Config {
+    return configOf(flags, {
+      NOETL_PLUGINS_DIR: process.env.NOETL_PLUGINS_DIR || join(this.config.dataDir, 'plugins'),
+      ...settings,
+    })
+  }
 
   /** A client of the server that flags and environment name; closed when the command ends. */
   protected client(flags: {

@@ -2,14 +2,7 @@ import { join } from 'node:path'
 import { styleText } from 'node:util'
 import { type Client, makeClient, setUp, startServer, startWorker } from '@noetl/core'
 import { Flags } from '@oclif/core'
-import {
-  BaseCommand,
-  configOf,
-  databaseFlag,
-  listenFlags,
-  processFlags,
-  serverFlags,
-} from '../base-command.ts'
+import { BaseCommand, databaseFlag, listenFlags, processFlags, serverFlags } from '../base-command.ts'
 import { quoteForShell, writeEnvironmentFile } from '../dev/environment-file.ts'
 import { keepEncryptionKey, startLocalServers } from '../dev/local-servers.ts'
 import { startOrdersApi } from '../dev/orders-api.ts'
@@ -93,7 +86,7 @@ export default class Dev extends BaseCommand {
     signal: AbortSignal,
   ): Promise<Client> {
     // Read once before anything starts, so that a fault is told at once.
-    const { dataDir } = configOf(flags)
+    const { dataDir } = this.configOf(flags)
     const servers = await startLocalServers({
       dataDir,
       databaseUrl: (flags['database-url'] as string | undefined) ?? process.env.DATABASE_URL,
@@ -113,7 +106,7 @@ export default class Dev extends BaseCommand {
         : { NOETL_ENCRYPTION_KEY: await keepEncryptionKey(dataDir) }),
     }
     const names = { 'database-url': servers.databaseUrl, 'nats-url': servers.natsUrl }
-    const config = configOf({ ...flags, ...names }, settings)
+    const config = this.configOf({ ...flags, ...names }, settings)
     const log = makeLog(config.logLevel, 2)
     const { migrations, schemaVersion } = await setUp(config, { log })
     this.#done(
@@ -124,7 +117,9 @@ export default class Dev extends BaseCommand {
     closers.push(server.close)
     signal.throwIfAborted()
     this.#done(`the server listens on ${server.url}`)
-    const worker = await startWorker(configOf({ ...flags, ...names, server: server.url }, settings), { log })
+    const worker = await startWorker(this.configOf({ ...flags, ...names, server: server.url }, settings), {
+      log,
+    })
     closers.push(worker.close)
     signal.throwIfAborted()
     this.#done(`a worker takes commands: ${worker.kinds.join(', ')}`)

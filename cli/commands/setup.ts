@@ -1,6 +1,6 @@
 import { setUp } from '@noetl/core'
 import { Flags } from '@oclif/core'
-import { BaseCommand, configOf, databaseFlag, processFlags } from '../base-command.ts'
+import { BaseCommand, databaseFlag, processFlags } from '../base-command.ts'
 import { makeLog } from '../log.ts'
 
 export default class Setup extends BaseCommand {
@@ -17,7 +17,7 @@ export default class Setup extends BaseCommand {
 
   async run(): Promise<object> {
     const { flags } = await this.parse(Setup)
-    const config = configOf(flags)
+    const config = this.configOf(flags)
     const done = await setUp(config, { log: makeLog('warn', 2) })
     const applied =
       done.migrations.length === 0 ? 'nothing to apply' : `applied ${done.migrations.join(', ')}`

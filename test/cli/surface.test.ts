@@ -27,6 +27,13 @@ const SURFACE: Record<string, string> = {
   'playbook schema': '--json',
   'playbook show': 'path --server --token --request-timeout --version --json',
   'playbook validate': 'files --recursive --strict --json',
+  'plugins inspect': 'name --json',
+  'plugins install': 'sources --scripts --json',
+  'plugins link': 'folder --json',
+  'plugins list': '--json',
+  'plugins uninstall': 'names --json',
+  'plugins update': 'names --scripts --json',
+  'plugins verify': '--json',
   'server start': '--database-url --host --port --nats-url --data-dir --log-level',
   setup: '--database-url --nats-url --data-dir --log-level --lanes --pool --json',
   'worker start':
@@ -40,7 +47,7 @@ t.test('noetlctl: commands, arguments and flags are these', async (t) => {
     const command = (await import(`${folder}/${file}`)).default
     const words = [
       ...Object.keys(command.args ?? {}),
-      ...Object.keys(command.flags).map((flag) => `--${flag}`),
+      ...Object.keys(command.flags ?? {}).map((flag) => `--${flag}`),
     ]
     if (command.enableJsonFlag) words.push('--json')
     found[file.slice(0, -3).replace('/', ' ')] = words.join(' ')

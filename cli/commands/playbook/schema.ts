@@ -11,7 +11,7 @@ export default class PlaybookSchema extends BaseCommand {
 
   async run(): Promise<object> {
     await this.parse(PlaybookSchema)
-    const installed = await installedTools()
+    const installed = await installedTools(this.configOf({}))
     for (const line of failureLines(installed)) this.logToStderr(line)
     const { tools, kinds } = installed
     const otherKinds = kinds.filter((kind) => !tools.some((tool) => tool.kind === kind))

@@ -34,7 +34,7 @@ export default class PlaybookValidate extends BaseCommand {
   async run(): Promise<object> {
     const { argv, flags } = await this.parse(PlaybookValidate)
     const files = await readPlaybookFiles(argv as string[], flags.recursive)
-    const installed = await installedTools()
+    const installed = await installedTools(this.configOf({}))
     for (const line of failureLines(installed)) this.logToStderr(line)
     const { isTTY, columns } = process.stdout
     const results = files.map(({ name, text }) => {

@@ -1,5 +1,5 @@
 import { startServer } from '@noetl/core'
-import { BaseCommand, configOf, databaseFlag, listenFlags, processFlags } from '../../base-command.ts'
+import { BaseCommand, databaseFlag, listenFlags, processFlags } from '../../base-command.ts'
 import { makeLog } from '../../log.ts'
 import { untilStopped } from '../../process-signals.ts'
 
@@ -10,7 +10,7 @@ export default class ServerStart extends BaseCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(ServerStart)
-    const config = configOf(flags)
+    const config = this.configOf(flags)
     const log = makeLog(config.logLevel)
     const stopped = untilStopped()
     const starting = startServer(config, { log })

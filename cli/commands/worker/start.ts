@@ -1,6 +1,6 @@
 import { startWorker } from '@noetl/core'
 import { Flags } from '@oclif/core'
-import { BaseCommand, configOf, processFlags, serverFlags } from '../../base-command.ts'
+import { BaseCommand, processFlags, serverFlags } from '../../base-command.ts'
 import { makeLog } from '../../log.ts'
 import { untilStopped } from '../../process-signals.ts'
 
@@ -27,7 +27,7 @@ export default class WorkerStart extends BaseCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(WorkerStart)
-    const config = configOf(flags)
+    const config = this.configOf(flags)
     const log = makeLog(config.logLevel)
     const stopped = untilStopped()
     const worker = await startWorker(config, { log })
