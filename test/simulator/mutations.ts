@@ -176,15 +176,15 @@ export const MUTATIONS: readonly Mutation[] = [
     'if (token.step !== undefined) return false',
   ]),
   one('engine: a join runs for each that reaches it', 'core/engine/fold.ts', [
-    'const there = token.aside ? undefined',
-    'const there = token.step !== undefined ? undefined',
+    'const there = token.aside\n',
+    'const there = token.step !== undefined\n',
   ]),
   one('engine: an iteration may be settled twice', 'core/engine/fold.ts', [
-    'const { [String(event.meta?.command_id)]: _settled, ...open } = run.open',
-    'const { ...open } = run.open',
+    'delete run.open[String(event.meta?.command_id)]',
+    'void run.open',
   ]),
   one('upkeep: nothing is announced again', 'core/upkeep/announce.ts', [
-    'if (unclaimed.length === 0) return',
+    'if (first === undefined) return',
     'if (unclaimed.length >= 0) return',
   ]),
   one('upkeep: leases that ran out are not taken back', 'core/upkeep/rescue.ts', [
