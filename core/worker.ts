@@ -16,7 +16,7 @@ import { makeLeases } from './worker/leases.ts'
 import { makeReports } from './worker/reports.ts'
 import { runCommand } from './worker/run-command.ts'
 import { askWaiting, isUnreachable, makeServers } from './worker/servers.ts'
-import { takeCommands } from './worker/take.ts'
+import { type Taking, takeCommands } from './worker/take.ts'
 
 /** A worker that takes commands. */
 export interface Worker {
@@ -76,7 +76,22 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
     const keychain = makeKeychain()
     const credentials = makeCredentials(servers, config.worker.defaultPostgresCredential)
     let stopping = false
-    const taking = takeCommands({
+    let taking: Taking | undefined
+    // Before the first command is taken: what fails here must leave none under way.
+    const health = await serveHealth(config, {
+      manifests,
+      state: () => ({ status: stopping ? 'draining' : 'ok', busy: taking?.busy ?? 0, slots }),
+      seen: {
+        role: 'worker',
+        version,
+        log,
+        config: { name, slots, lanes, pool },
+        busConnected: () => bus.connected(),
+        busy: () => taking?.busy ?? 0,
+      },
+    })
+    closers.push(health.close)
+    const commands = takeCommands({
       bus,
       places,
       waiting: (place, limit) => askWaiting(servers, { workerId: name, place, limit }),
@@ -102,6 +117,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
         }),
       report: makeReports({ workerId: name, servers, log }),
     })
+    taking = commands
 
     const stream = setInterval(() => {
       // The bus may have lost stream and consumers; a worker alone makes them anew too.
@@ -117,19 +133,6 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
       clearInterval(stream)
       clearInterval(beat)
     })
-    const health = await serveHealth(config, {
-      manifests,
-      state: () => ({ status: stopping ? 'draining' : 'ok', busy: taking.busy, slots }),
-      seen: {
-        role: 'worker',
-        version,
-        log,
-        config: { name, slots, lanes, pool },
-        busConnected: () => bus.connected(),
-        busy: () => taking.busy,
-      },
-    })
-    closers.push(health.close)
     log.info(
       { slots, places, kinds: tools.kinds(), server: config.serverApiUrl },
       'the worker takes commands',
@@ -138,10 +141,10 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
     async function drain(): Promise<void> {
       stopping = true
       log.info(
-        { busy: taking.busy, grace_s: graceSeconds },
+        { busy: commands.busy, grace_s: graceSeconds },
         'the worker stops: what runs may end, nothing new is taken',
       )
-      await taking.drain(graceSeconds * 1000)
+      await commands.drain(graceSeconds * 1000)
       await servers.post('/api/worker/pool/deregister', { name }).catch(() => undefined)
     }
 
@@ -151,7 +154,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
       kinds: tools.kinds(),
       url: health.url,
       get busy() {
-        return taking.busy
+        return commands.busy
       },
       close() {
         closed ??= (async () => {
