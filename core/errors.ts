@@ -149,6 +149,13 @@ export const ERRORS = {
     'The files of plugin %s are not those that were installed (%s): install it again, or look with: noetlctl plugins verify',
     500,
   ],
+  NOETL_ERR_PLUGIN_FASTIFY_RANGE: [
+    'Plugin %s is made for another Fastify: %s. Install a version that fits.',
+    500,
+  ],
+  NOETL_ERR_PLUGIN_DEPENDENCY: ['Plugin %s needs what is not here: %s', 500],
+  NOETL_ERR_PLUGIN_SCHEMA: ['Plugin %s has a schema of the tool kind "%s" that does not compile: %s', 500],
+  NOETL_ERR_PLUGIN_TIMEOUT: ['Plugin %s was not loaded within %s s.', 500],
   NOETL_ERR_PLUGIN_LOAD: ['Plugin %s failed to load: %s', 500],
 } as const satisfies Record<string, readonly [message: string, status: number]>
 

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
-import { isNoetlError, makeError } from '../errors.ts'
+import { type ErrorCode, isNoetlError, makeError } from '../errors.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { checkCoreRange, checkDigest, type OnBroken } from './check-plugin.ts'
 import { CONTRACT, type Tool } from './define.ts'
@@ -118,70 +118,119 @@ export async function readManifest(folder: string): Promise<PluginManifest> {
   }
 }
 
-/** Loads the tools of all plugins with the role `worker`. `optionsOf` gives each kind's own options. */
+/**
+ * Loads the tools of all plugins with the role `worker`. `optionsOf` gives each kind's own options. A plugin that
+ * cannot be used is told to `onBroken` and left out; without it the first one is thrown.
+ */
 export async function loadTools(options: {
   manifests: readonly PluginManifest[]
   optionsOf?: (kind: string) => JsonObject
+  onBroken?: OnBroken
+  /** How long a plugin may take to load, in milliseconds. */
+  loadLimitMs?: number
 }): Promise<ToolRegistry> {
+  const { manifests, optionsOf, onBroken, loadLimitMs = LOAD_LIMIT_MS } = options
   const registry = makeToolRegistry()
   registry.register(noopTool, { name: '@noetl/core', version: String(CONTRACT) })
-  const app = fastify({ logger: false })
-  let loading: { manifest: PluginManifest; kinds: string[] } | undefined
-  app.decorate('registerTool', (tool: Tool) => {
-    if (loading === undefined) throw new Error('registerTool was called outside of a plugin')
-    if (tool.contract !== CONTRACT) {
-      throw makeError('NOETL_ERR_PLUGIN_CONTRACT', [loading.manifest.name, tool.contract, CONTRACT])
-    }
-    loading.kinds.push(tool.kind)
-    registry.register(tool, { name: loading.manifest.name, version: loading.manifest.version })
-  })
   try {
-    for (const manifest of options.manifests) {
+    for (const manifest of manifests) {
       if (!manifest.roles.includes('worker') || isExtension(manifest)) continue
-      loading = { manifest, kinds: [] }
-      const settings = Object.assign({}, ...manifest.kinds.map((kind) => options.optionsOf?.(kind) ?? {}))
-      await loadOne(app, manifest, settings)
-      if (loading.kinds.sort().join() !== [...manifest.kinds].sort().join()) {
-        throw makeError('NOETL_ERR_PLUGIN_KIND_UNDECLARED', [
-          manifest.name,
-          loading.kinds.join(', ') || '(none)',
-          manifest.kinds.join(', ') || '(none)',
-        ])
+      const settings = Object.assign({}, ...manifest.kinds.map((kind) => optionsOf?.(kind) ?? {}))
+      try {
+        registry.register(await toolsOf(manifest, settings, loadLimitMs), manifest)
+      } catch (error) {
+        if (onBroken === undefined || !isNoetlError(error)) throw error
+        onBroken(manifest.name, error)
       }
     }
   } catch (error) {
     await registry.close()
     throw error
-  } finally {
-    loading = undefined
-    await app.close()
   }
   return registry
 }
+
+/** On an app of its own, for one that a plugin has failed on takes no other. */
+async function toolsOf(manifest: PluginManifest, settings: JsonObject, loadLimitMs: number): Promise<Tool[]> {
+  const tools: Tool[] = []
+  const app = fastify({ logger: false, pluginTimeout: loadLimitMs })
+  app.decorate('registerTool', (tool: Tool) => {
+    if (tool.contract !== CONTRACT)
+      throw makeError('NOETL_ERR_PLUGIN_CONTRACT', [manifest.name, tool.contract, CONTRACT])
+    tools.push(tool)
+  })
+  try {
+    await loadOne(app, manifest, settings, loadLimitMs)
+    const kinds = tools.map((tool) => tool.kind).sort()
+    if (kinds.join() !== [...manifest.kinds].sort().join()) {
+      throw makeError('NOETL_ERR_PLUGIN_KIND_UNDECLARED', [
+        manifest.name,
+        kinds.join(', ') || '(none)',
+        manifest.kinds.join(', ') || '(none)',
+      ])
+    }
+    return tools
+  } catch (error) {
+    await Promise.all(tools.map((tool) => tool.close?.()))
+    throw error
+  } finally {
+    // One that failed while it was loaded is told again when its app closes.
+    await app.close().catch(() => {})
+  }
+}
+
+const LOAD_LIMIT_MS = 10_000
 
 /** A plugin without tool kinds extends the process itself: see `extend.ts`. */
 export function isExtension({ kinds }: PluginManifest): boolean {
   return kinds.length === 0
 }
 
-/** Runs a plugin's code on an app; throws NOETL_ERR_PLUGIN_LOAD, or what the plugin threw of ours. */
+/** Runs a plugin's code on an app; throws the NOETL_ERR_PLUGIN_* that says why it cannot be used. */
 export async function loadOne(
   app: FastifyInstance,
   manifest: PluginManifest,
   settings: JsonObject,
+  limitMs = LOAD_LIMIT_MS,
 ): Promise<void> {
+  const late = Symbol('late')
+  const timer = Promise.withResolvers<typeof late>()
+  const timeout = setTimeout(() => timer.resolve(late), limitMs)
   try {
-    const entry = createRequire(join(manifest.folder, 'package.json')).resolve(manifest.name)
-    const module: { default?: unknown } = await import(pathToFileURL(entry).href)
-    if (typeof module.default !== 'function')
-      throw new Error('its default export is no fastify-plugin function')
-    await app.register(module.default as FastifyPluginAsync<JsonObject>, settings)
-    // Loads now, so that a fault is this plugin's.
-    await app.after()
+    const ended = await Promise.race([importInto(app, manifest, settings), timer.promise])
+    if (ended === late) throw makeError('NOETL_ERR_PLUGIN_TIMEOUT', [manifest.name, limitMs / 1000])
   } catch (cause) {
     if (isNoetlError(cause)) throw cause
-    throw makeError('NOETL_ERR_PLUGIN_LOAD', [manifest.name, (cause as Error).message], { cause })
+    const { code, message } = cause as Error & { code?: string }
+    if (code === 'AVV_ERR_PLUGIN_EXEC_TIMEOUT' || code === 'FST_ERR_PLUGIN_TIMEOUT')
+      throw makeError('NOETL_ERR_PLUGIN_TIMEOUT', [manifest.name, limitMs / 1000], { cause })
+    const known =
+      CODES[code ?? ''] ?? (/^The dependency '/.test(message) ? 'NOETL_ERR_PLUGIN_DEPENDENCY' : null)
+    throw makeError(known ?? 'NOETL_ERR_PLUGIN_LOAD', [manifest.name, message], { cause })
+  } finally {
+    clearTimeout(timeout)
   }
+}
+
+/** What Fastify refuses, by its own codes. */
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  FST_ERR_PLUGIN_VERSION_MISMATCH: 'NOETL_ERR_PLUGIN_FASTIFY_RANGE',
+  FST_ERR_PLUGIN_NOT_PRESENT_IN_INSTANCE: 'NOETL_ERR_PLUGIN_DEPENDENCY',
+  FST_ERR_DEC_MISSING_DEPENDENCY: 'NOETL_ERR_PLUGIN_DEPENDENCY',
+}
+
+async function importInto(
+  app: FastifyInstance,
+  manifest: PluginManifest,
+  settings: JsonObject,
+): Promise<void> {
+  const entry = createRequire(join(manifest.folder, 'package.json')).resolve(manifest.name)
+  const module: { default?: unknown } = await import(pathToFileURL(entry).href)
+  if (typeof module.default !== 'function')
+    throw new Error('its default export is no fastify-plugin function')
+  await app.register(module.default as FastifyPluginAsync<JsonObject>, settings)
+  // Loads now, so that a fault is this plugin's.
+  await app.after()
 }
 
 async function folderOf(name: string, from: readonly string[]): Promise<string> {

@@ -20,8 +20,8 @@ export interface LoadedTool {
 
 /** The tools of one worker, by kind. */
 export interface ToolRegistry {
-  /** Throws NOETL_ERR_PLUGIN_KIND_TAKEN. */
-  register(tool: Tool, plugin: PluginName): void
+  /** All tools of a plugin or none; throws NOETL_ERR_PLUGIN_KIND_TAKEN or NOETL_ERR_PLUGIN_SCHEMA. */
+  register(tools: Tool | readonly Tool[], plugin: PluginName): void
   get(kind: string): LoadedTool | undefined
   kinds(): string[]
   /** Closes every tool; safe twice. */
@@ -32,17 +32,25 @@ export function makeToolRegistry(): ToolRegistry {
   const ajv = new Ajv({ strict: false, verbose: true, allErrors: false })
   const tools = new Map<string, LoadedTool>()
   return {
-    register(tool, plugin) {
-      const there = tools.get(tool.kind)
-      if (there !== undefined) {
-        throw makeError('NOETL_ERR_PLUGIN_KIND_TAKEN', [there.plugin.name, plugin.name, tool.kind])
-      }
-      tools.set(tool.kind, {
-        tool,
-        plugin,
-        checkInput: checker(ajv.compile(tool.input)),
-        checkOutput: checker(ajv.compile(tool.output)),
+    register(given, { name, version }) {
+      const list: readonly Tool[] = 'kind' in given ? [given] : given
+      const compiled = list.map((tool): LoadedTool => {
+        const there = tools.get(tool.kind)
+        if (there !== undefined)
+          throw makeError('NOETL_ERR_PLUGIN_KIND_TAKEN', [there.plugin.name, name, tool.kind])
+        try {
+          const checkInput = checker(ajv.compile(tool.input))
+          return {
+            tool,
+            plugin: { name, version },
+            checkInput,
+            checkOutput: checker(ajv.compile(tool.output)),
+          }
+        } catch (cause) {
+          throw makeError('NOETL_ERR_PLUGIN_SCHEMA', [name, tool.kind, (cause as Error).message], { cause })
+        }
       })
+      for (const loaded of compiled) tools.set(loaded.tool.kind, loaded)
     },
     get: (kind) => tools.get(kind),
     kinds: () => [...tools.keys()].sort(),
