@@ -34,7 +34,7 @@ interface Packed {
 t.setTimeout(600_000)
 
 t.test(
-  'packages: built, packed and installed in an empty folder they run a playbook',
+  'packages: built, packed and installed in an empty folder they run playbooks, with plugins of ours and of an author',
   { timeout: 600_000 },
   async (t) => {
     const folder = await testFolder(t, 'packages')
@@ -58,12 +58,28 @@ t.test(
       return join(folder, filename)
     })
     t.equal(tarballs.length, PACKAGES.length)
+    const tarball = (name: string) => tarballs.find((file) => file.includes(`/noetl-${name}-`))!
     const place = join(folder, 'app')
     mkdirSync(place)
     writeFileSync(join(place, 'package.json'), '{"name": "app", "private": true}')
-    const args = ['install', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error', ...tarballs]
-    const installed = run('npm', args, { cwd: place })
+    const quiet = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error']
+    const installed = run('npm', ['install', ...quiet, tarball('core'), tarball('cli')], { cwd: place })
     t.equal(installed.status, 0, installed.stderr)
+
+    // An author's package, as docs/writing-a-plugin.md says.
+    const author = join(folder, 'author')
+    mkdirSync(author)
+    const text = readFileSync(join(ROOT, 'docs/writing-a-plugin.md'), 'utf8')
+    const blocks = [...text.matchAll(/```(?:js|json)\n([\s\S]*?)```/g)].map(([, block]) => block ?? '')
+    const [manifest, code, suite] = blocks
+    writeFileSync(join(author, 'package.json'), manifest ?? '')
+    writeFileSync(join(author, 'index.js'), code ?? '')
+    writeFileSync(join(author, 'test.js'), suite ?? '')
+    const got = run('npm', ['install', ...quiet, '--save-dev', tarball('core')], { cwd: author })
+    t.equal(got.status, 0, got.stderr)
+    const conforms = run(process.execPath, ['--test', '--test-reporter=tap'], { cwd: author })
+    t.equal(conforms.status, 0, conforms.stdout)
+    t.match(conforms.stdout, /ok \d+ - eight calls side by side/)
 
     const bin = join(place, 'node_modules/@noetl/cli/bin/run.js')
     const { url: databaseUrl } = await testDatabase(t, { migrated: false })
@@ -74,6 +90,8 @@ t.test(
       DATABASE_URL: databaseUrl,
       NATS_URL: nats.url,
       NOETL_PORT: String(port),
+      XDG_DATA_HOME: join(folder, 'data'),
+      npm_config_prefer_offline: 'true',
       SERVER_API_URL: `http://127.0.0.1:${port}`,
     }
     const cli = (...words: string[]) => run(process.execPath, [bin, ...words], { cwd: place, env })
@@ -85,7 +103,26 @@ t.test(
       join(place, 'hello.yaml'),
       'metadata: {path: my/hello}\nworkflow: [{step: start, tool: {kind: python, code: "result = 6 * 7"}}]',
     )
-    const valid = cli('playbook', 'validate', 'hello.yaml')
+    writeFileSync(
+      join(place, 'echo.yaml'),
+      'metadata: {path: my/echo}\nworkflow: [{step: start, tool: {kind: echo, text: hi}}]',
+    )
+    const lacking = cli('playbook', 'validate', 'hello.yaml')
+    t.equal(lacking.status, 3)
+    t.match(
+      lacking.stdout,
+      /@noetl\/tool-python brings it: noetlctl plugins install @noetl\/tool-python/,
+      'a fresh one has no tool and says what to type',
+    )
+    const plugins = cli('plugins', 'install', tarball('tool-python'), author)
+    t.equal(plugins.status, 0, plugins.stdout + plugins.stderr)
+    t.match(
+      plugins.stdout,
+      /@noetl\/tool-python \S+ is installed: python\nnoetl-tool-echo 1\.0\.0 is installed: echo/,
+    )
+    t.match(cli('plugins', 'verify').stdout, /noetl-tool-echo 1\.0\.0: as installed/)
+    t.match(cli('plugins', 'list').stdout, /@noetl\/tool-python +\S+ +python +installed/)
+    const valid = cli('playbook', 'validate', 'hello.yaml', 'echo.yaml')
     t.equal(valid.status, 0, valid.stdout + valid.stderr)
     const setUp = cli('setup')
     t.equal(setUp.status, 0, setUp.stderr)
@@ -111,6 +148,11 @@ t.test(
     const ran = cli('execute', 'my/hello', '--wait', '--json')
     t.equal(ran.status, 0, ran.stderr)
     t.match(JSON.parse(ran.stdout), { status: 'COMPLETED', result: 42 })
+    t.equal(cli('playbook', 'register', 'echo.yaml').status, 0)
+    t.match(JSON.parse(cli('execute', 'my/echo', '--wait', '--json').stdout), {
+      status: 'COMPLETED',
+      result: { text: 'hi' },
+    })
   },
 )
 
