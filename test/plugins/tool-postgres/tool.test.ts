@@ -430,15 +430,20 @@ t.test('deadlock: it is told as one, and may be retried', async (t) => {
   const other = new pg.Client(url)
   await other.connect()
   t.teardown(() => other.end())
+  await watching.query('SELECT pg_advisory_lock(427)')
   await other.query("BEGIN; SET LOCAL deadlock_timeout = '1h'; UPDATE locked SET id = id WHERE id = 2")
   const failing = toolFailure(
     run({
       command: `BEGIN; SET LOCAL deadlock_timeout = '10ms'; UPDATE locked SET id = id WHERE id = 1;
-        UPDATE locked SET id = id WHERE id = 2 /* first */; COMMIT`,
+        SELECT pg_advisory_xact_lock(427) /* gate */;
+        UPDATE locked SET id = id WHERE id = 2; COMMIT`,
     }),
   )
-  await until(async () => (await running('/* first */')) === 1)
-  const second = other.query('UPDATE locked SET id = id WHERE id = 1')
+  // The tool comes last, for who waits looks for a deadlock once.
+  await until(async () => (await running('/* gate */')) === 1)
+  const second = other.query('UPDATE locked SET id = id WHERE id = 1 /* second */')
+  await until(async () => (await running('/* second */')) === 1)
+  await watching.query('SELECT pg_advisory_unlock(427)')
   t.match(await failing, { kind: 'db_deadlock', code: '40P01', retryable: true })
   await second
 })
