@@ -32,6 +32,12 @@ export const processFlags = {
     description: 'fatal, error, warn, info, debug, trace, silent [env: NOETL_LOG_LEVEL]',
   }),
 }
+/** Flag of commands that load plugins. */
+export const pluginFlags = {
+  'skip-broken': Flags.boolean({
+    description: 'start without plugins that cannot be used, instead of not at all [env: NOETL_SKIP_BROKEN]',
+  }),
+}
 export const databaseFlag = { 'database-url': Flags.string({ description: '[env: DATABASE_URL]' }) }
 export const listenFlags = {
   host: Flags.string({ description: 'address to listen on [env: NOETL_HOST, default 127.0.0.1]' }),
@@ -53,6 +59,7 @@ const VARIABLES: Record<string, string> = {
   lanes: 'NOETL_WORKER_LANES',
   slots: 'NOETL_WORKER_SLOTS',
   'health-port': 'NOETL_WORKER_PORT',
+  'skip-broken': 'NOETL_SKIP_BROKEN',
 }
 
 /** Flags laid over the environment. */
@@ -63,7 +70,7 @@ function configOf(
 ): Config {
   const given = Object.entries(flags).flatMap(([flag, value]) => {
     const name = VARIABLES[flag]
-    return name === undefined || value === undefined ? [] : [[name, String(value)]]
+    return name === undefined || value === undefined ? [] : [[name, value === true ? 'on' : String(value)]]
   })
   return readConfig({ ...settings, ...Object.fromEntries(given) }, env)
 }

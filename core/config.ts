@@ -31,6 +31,8 @@ export interface Config {
   plugins: readonly string[]
   /** Folder into which `noetlctl plugins` installs; undefined: there is none. */
   pluginsDir: string | undefined
+  /** Start without plugins that cannot be used, and say so, instead of not at all. */
+  skipBroken: boolean
   /** Options of plugins without tools, by name: `{"@noetl/metrics": {"path": "/metrics"}}`; false: not loaded. */
   pluginOptions: Readonly<Record<string, JsonObject | false>>
   /** Whether clients may have SQL run by the server, with a stored credential. */
@@ -134,6 +136,7 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     encryptionKey: readKey(),
     plugins: list('NOETL_PLUGINS', []),
     pluginsDir: get('NOETL_PLUGINS_DIR'),
+    skipBroken: oneOf('NOETL_SKIP_BROKEN', ['off', 'on'], 'off') === 'on',
     pluginOptions: readPluginOptions(),
     sqlApi: oneOf('NOETL_SQL_API', ['off', 'on'], 'off') === 'on',
     templateEnv: Object.fromEntries(

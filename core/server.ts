@@ -22,6 +22,7 @@ import { makePostgresMonitor } from './store/postgres-monitor.ts'
 import type { Waiting } from './store/queue.ts'
 import { makeStore } from './store/store.ts'
 import { kindsOfWorkers } from './store/workers.ts'
+import { type BrokenPlugin, broken } from './tools/check-plugin.ts'
 import type { Effect } from './tools/define.ts'
 import { describeOnce } from './tools/describe.ts'
 import { extendApp, type Seen } from './tools/extend.ts'
@@ -88,8 +89,10 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
     })
     closers.push(() => bus.close())
     await ensurePatiently(bus, PLACES, { patienceMs, log })
-    const manifests = await discoverPlugins({ names: config.plugins, dir: config.pluginsDir })
-    const parts = await makeParts(config, { log, pools, bus, manifests })
+    const brokenPlugins: BrokenPlugin[] = []
+    const onBroken = broken(brokenPlugins, { skip: config.skipBroken, log })
+    const manifests = await discoverPlugins({ names: config.plugins, dir: config.pluginsDir, onBroken })
+    const parts = await makeParts(config, { log, pools, bus, manifests, brokenPlugins })
     const app = await makeApp({
       log,
       maxBodyBytes: config.maxBodyBytes,
@@ -141,7 +144,8 @@ async function makeParts(
     pools,
     bus,
     manifests,
-  }: Pick<Parts, 'log' | 'bus'> & { pools: Pools; manifests: readonly PluginManifest[] },
+    brokenPlugins,
+  }: Pick<Parts, 'log' | 'bus' | 'brokenPlugins'> & { pools: Pools; manifests: readonly PluginManifest[] },
 ): Promise<Parts & { url: string }> {
   const { rows } = await pools.durable.query<{ server: string }>(
     `SELECT nextval('noetl.server_number') AS server`,
@@ -203,6 +207,7 @@ async function makeParts(
       return [...new Set([...installed, ...(await kindsOfWorkers(pools.durable))])].sort()
     },
     tools,
+    brokenPlugins,
   }
   return parts
 }

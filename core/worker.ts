@@ -5,6 +5,7 @@ import { connectBus, ensurePatiently } from './bus/bus.ts'
 import type { Config } from './config.ts'
 import { makeError } from './errors.ts'
 import { requireToken } from './token.ts'
+import { type BrokenPlugin, broken } from './tools/check-plugin.ts'
 import { CONTRACT } from './tools/define.ts'
 import { extendApp, type Seen } from './tools/extend.ts'
 import { discoverPlugins, loadTools, type PluginManifest } from './tools/host.ts'
@@ -42,8 +43,14 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
   const closers: (() => Promise<unknown>)[] = []
   try {
     const patienceMs = config.startPatienceSeconds * 1000
-    const manifests = await discoverPlugins({ names: config.plugins, dir: config.pluginsDir })
-    const tools = await loadTools({ manifests, optionsOf: (kind) => config.worker.toolOptions[kind] ?? {} })
+    const brokenPlugins: BrokenPlugin[] = []
+    const onBroken = broken(brokenPlugins, { skip: config.skipBroken, log })
+    const manifests = await discoverPlugins({ names: config.plugins, dir: config.pluginsDir, onBroken })
+    const tools = await loadTools({
+      manifests,
+      optionsOf: (kind) => config.worker.toolOptions[kind] ?? {},
+      onBroken,
+    })
     closers.push(() => tools.close())
     const servers = makeServers({ url: config.serverApiUrl, token: config.apiToken })
     closers.push(() => servers.close())
@@ -80,7 +87,12 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
     // Before the first command is taken: what fails here must leave none under way.
     const health = await serveHealth(config, {
       manifests,
-      state: () => ({ status: stopping ? 'draining' : 'ok', busy: taking?.busy ?? 0, slots }),
+      state: () => ({
+        status: stopping ? 'draining' : 'ok',
+        busy: taking?.busy ?? 0,
+        slots,
+        ...(brokenPlugins.length === 0 ? {} : { broken_plugins: brokenPlugins }),
+      }),
       seen: {
         role: 'worker',
         version,

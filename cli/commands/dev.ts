@@ -2,7 +2,14 @@ import { join } from 'node:path'
 import { styleText } from 'node:util'
 import { type Client, makeClient, setUp, startServer, startWorker } from '@noetl/core'
 import { Flags } from '@oclif/core'
-import { BaseCommand, databaseFlag, listenFlags, processFlags, serverFlags } from '../base-command.ts'
+import {
+  BaseCommand,
+  databaseFlag,
+  listenFlags,
+  pluginFlags,
+  processFlags,
+  serverFlags,
+} from '../base-command.ts'
 import { quoteForShell, writeEnvironmentFile } from '../dev/environment-file.ts'
 import { keepEncryptionKey, startLocalServers } from '../dev/local-servers.ts'
 import { startOrdersApi } from '../dev/orders-api.ts'
@@ -32,6 +39,7 @@ export default class Dev extends BaseCommand {
     ...databaseFlag,
     ...listenFlags,
     ...processFlags,
+    ...pluginFlags,
     token: serverFlags.token,
     slots: Flags.string({
       description: 'commands at once of the worker [env: NOETL_WORKER_SLOTS, default 16]',

@@ -28,8 +28,10 @@ export function healthRoutes(app: FastifyInstance, parts: Parts, version: string
     )
     const bus = parts.bus.connected() ? 'ok' : 'away; commands are announced when it is back'
     const ready = store === 'ok'
-    return reply
-      .code(ready ? 200 : 503)
-      .send({ status: ready ? 'ok' : 'unavailable', postgres: store, nats: bus, stream: STREAM, version })
+    const { brokenPlugins } = parts
+    return reply.code(ready ? 200 : 503).send({
+      ...{ status: ready ? 'ok' : 'unavailable', postgres: store, nats: bus, stream: STREAM, version },
+      ...(brokenPlugins.length === 0 ? {} : { broken_plugins: brokenPlugins }),
+    })
   })
 }

@@ -30,6 +30,8 @@ export interface Parts {
   announce(commands: Waiting[], again?: boolean): void
   /** Tool kinds that playbooks may use now. */
   toolKinds(): Promise<string[]>
+  /** Plugins that this server started without. */
+  brokenPlugins: readonly { name: string; code: string }[]
   /** What the tools installed here say of themselves. */
   tools(): Promise<readonly ToolDescription[]>
 }

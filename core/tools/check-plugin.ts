@@ -30,3 +30,21 @@ export async function checkDigest({ name, folder }: PluginManifest, locked: Lock
   if (digest !== locked.digest)
     throw makeError('NOETL_ERR_PLUGIN_DIGEST', [name, `${digest}, not ${locked.digest}`])
 }
+
+/** A plugin that a process started without, as `/readyz` names it. */
+export interface BrokenPlugin {
+  name: string
+  code: string
+}
+
+/** Collects the plugins that a process starts without, and logs each; undefined where it is not to start so. */
+export function broken(
+  list: BrokenPlugin[],
+  options: { skip: boolean; log: { error(facts: object, message: string): void } },
+): OnBroken | undefined {
+  if (!options.skip) return undefined
+  return (name, { code, message }) => {
+    list.push({ name, code })
+    options.log.error({ plugin: name, code, why: message }, 'a plugin cannot be used; started without it')
+  }
+}

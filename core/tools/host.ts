@@ -47,7 +47,7 @@ export async function discoverPlugins(options: {
   from?: readonly string[]
   dir?: string | undefined
   /** Is told of a plugin that cannot be used, which is left out; without it the first one is thrown. */
-  onBroken?: OnBroken
+  onBroken?: OnBroken | undefined
 }): Promise<PluginManifest[]> {
   const { dir, onBroken, names } = options
   const beside = options.from ?? [fileURLToPath(import.meta.url), join(process.cwd(), 'package.json')]
@@ -69,7 +69,7 @@ export async function discoverPlugins(options: {
       const isPlugin = named || locked.has(folder) || error.code !== 'NOETL_ERR_PLUGIN_MANIFEST'
       if (!isPlugin) return
       if (onBroken === undefined) throw error
-      onBroken(folder, error)
+      onBroken(/(@[^/\\]+[/\\])?[^/\\]+$/.exec(folder)?.[0] ?? folder, error)
     }
   }
 
@@ -125,7 +125,7 @@ export async function readManifest(folder: string): Promise<PluginManifest> {
 export async function loadTools(options: {
   manifests: readonly PluginManifest[]
   optionsOf?: (kind: string) => JsonObject
-  onBroken?: OnBroken
+  onBroken?: OnBroken | undefined
   /** How long a plugin may take to load, in milliseconds. */
   loadLimitMs?: number
 }): Promise<ToolRegistry> {

@@ -12,7 +12,7 @@ const SURFACE: Record<string, string> = {
     '--server --token --request-timeout --each --fingerprint --path --status --limit --json',
   'dead-letter retry': 'id --server --token --request-timeout --fingerprint --path --all --rate --json',
   'dead-letter show': 'id --server --token --request-timeout --full --json',
-  dev: '--database-url --host --port --nats-url --data-dir --log-level --token --slots --once --samples',
+  dev: '--database-url --host --port --nats-url --data-dir --log-level --skip-broken --token --slots --once --samples',
   execute:
     'path --server --token --request-timeout --payload --set --version --watch --wait --timeout --full --json',
   'execution cancel': 'id --server --token --request-timeout --reason --cascade --json',
@@ -34,10 +34,10 @@ const SURFACE: Record<string, string> = {
   'plugins uninstall': 'names --json',
   'plugins update': 'names --scripts --json',
   'plugins verify': '--json',
-  'server start': '--database-url --host --port --nats-url --data-dir --log-level',
+  'server start': '--database-url --host --port --nats-url --data-dir --log-level --skip-broken',
   setup: '--database-url --nats-url --data-dir --log-level --lanes --pool --json',
   'worker start':
-    '--server --token --nats-url --data-dir --log-level --v2 --name --pool --lanes --slots --host --health-port',
+    '--server --token --nats-url --data-dir --log-level --skip-broken --v2 --name --pool --lanes --slots --host --health-port',
 }
 
 t.test('noetlctl: commands, arguments and flags are these', async (t) => {

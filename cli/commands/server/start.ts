@@ -1,12 +1,12 @@
 import { startServer } from '@noetl/core'
-import { BaseCommand, databaseFlag, listenFlags, processFlags } from '../../base-command.ts'
+import { BaseCommand, databaseFlag, listenFlags, pluginFlags, processFlags } from '../../base-command.ts'
 import { makeLog } from '../../log.ts'
 import { untilStopped } from '../../process-signals.ts'
 
 export default class ServerStart extends BaseCommand {
   static override summary = 'Run a server until it is told to stop'
   static override enableJsonFlag = false
-  static override flags = { ...databaseFlag, ...listenFlags, ...processFlags }
+  static override flags = { ...databaseFlag, ...listenFlags, ...processFlags, ...pluginFlags }
 
   async run(): Promise<void> {
     const { flags } = await this.parse(ServerStart)

@@ -1,6 +1,6 @@
 import { startWorker } from '@noetl/core'
 import { Flags } from '@oclif/core'
-import { BaseCommand, processFlags, serverFlags } from '../../base-command.ts'
+import { BaseCommand, pluginFlags, processFlags, serverFlags } from '../../base-command.ts'
 import { makeLog } from '../../log.ts'
 import { untilStopped } from '../../process-signals.ts'
 
@@ -10,6 +10,7 @@ export default class WorkerStart extends BaseCommand {
   static override flags = {
     ...serverFlags,
     ...processFlags,
+    ...pluginFlags,
     v2: Flags.boolean({
       description: 'accepted for scripts of earlier generations; this is the only protocol',
     }),

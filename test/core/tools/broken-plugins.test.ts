@@ -6,6 +6,7 @@ import { isNoetlError, type NoetlError } from '../../../core/errors.ts'
 import { discoverPlugins, loadTools } from '../../../core/tools/host.ts'
 import { folderIn, LOCK_FILE } from '../../../core/tools/lock.ts'
 import { testFolder } from '../../support/folder.ts'
+import { testGateway } from '../../support/gateway.ts'
 
 const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/plugins/${name}`, import.meta.url))
 
@@ -69,9 +70,35 @@ t.test('plugins: a broken one takes no other with it where that is asked for', a
   const tools = await loadTools({ manifests, onBroken })
   t.teardown(() => tools.close())
   t.same(broken, [
-    `${fixture('core-range')} NOETL_ERR_PLUGIN_CORE_RANGE`,
+    'core-range NOETL_ERR_PLUGIN_CORE_RANGE',
     'noetl-throws NOETL_ERR_PLUGIN_LOAD',
     'noetl-schema NOETL_ERR_PLUGIN_SCHEMA',
   ])
   t.same(tools.kinds(), ['broken', 'noop'])
 })
+
+t.test(
+  'plugins: with NOETL_SKIP_BROKEN server and worker start without a broken one, and say so',
+  async (t) => {
+    const plugins = ['core-range', 'throws', 'digest'].map(fixture)
+    await t.rejects(testGateway(t, { plugins }), { code: 'NOETL_ERR_PLUGIN_CORE_RANGE' })
+    const gateway = await testGateway(t, {
+      plugins,
+      env: { NOETL_SKIP_BROKEN: 'on', NOETL_WORKER_PORT: '0' },
+    })
+    const ready = await gateway.client.request('GET', '/readyz')
+    t.match(ready, {
+      status: 'ok',
+      broken_plugins: [{ name: 'core-range', code: 'NOETL_ERR_PLUGIN_CORE_RANGE' }],
+    })
+    const worker = await fetch(`${gateway.worker?.url}/readyz`)
+    t.match(await worker.json(), {
+      broken_plugins: [
+        { name: 'core-range', code: 'NOETL_ERR_PLUGIN_CORE_RANGE' },
+        { name: 'noetl-throws', code: 'NOETL_ERR_PLUGIN_LOAD' },
+      ],
+    })
+    const run = await gateway.run('metadata: {path: b}\nworkflow: [{step: start, tool: {kind: broken}}]')
+    t.equal(run.status, 'COMPLETED', 'those that can be used are')
+  },
+)
