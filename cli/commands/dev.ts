@@ -48,6 +48,9 @@ export default class Dev extends BaseCommand {
     samples: Flags.boolean({ allowNo: true, default: true, description: 'register and run the samples' }),
   }
 
+  /** Whether a plugin serves metrics. */
+  #metrics = false
+
   async run(): Promise<void> {
     const { flags } = await this.parse(Dev)
     const stopping = new AbortController()
@@ -125,6 +128,7 @@ export default class Dev extends BaseCommand {
     closers.push(server.close)
     signal.throwIfAborted()
     this.#done(`the server listens on ${server.url}`)
+    this.#metrics = server.app.hasRoute({ method: 'GET', url: '/metrics' })
     const worker = await startWorker(this.configOf({ ...flags, ...names, server: server.url }, settings), {
       log,
     })
@@ -192,7 +196,7 @@ export default class Dev extends BaseCommand {
       url === DEFAULT_URL ? '' : ` --server ${/^[\w./:-]+$/.test(url) ? url : quoteForShell(url)}`
     this.log(`
 API      ${url}/api/v2   (what there is: ${url}/openapi.json)
-Health   ${url}/healthz   ${url}/readyz
+Health   ${url}/healthz   ${url}/readyz${this.#metrics ? `\nMetrics  ${url}/metrics` : ''}
 
 Next, in another terminal:
   npx noetlctl execute ${HELLO} --set message=hi --watch${server}

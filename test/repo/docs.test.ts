@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -68,11 +68,7 @@ t.test('docs: links between files lead somewhere', async (t) => {
   ]
   for (const file of files) {
     for (const [, link = ''] of read(file).matchAll(/\]\((?!https?:)([^)#]+)/g)) {
-      t.doesNotThrow(
-        () => readdirSync(join(ROOT, file, '..', link, link.endsWith('.md') ? '..' : '.')),
-        `${file}: ${link}`,
-      )
-      if (link.endsWith('.md')) t.doesNotThrow(() => read(join(file, '..', link)), `${file}: ${link}`)
+      t.ok(existsSync(join(ROOT, file, '..', link)), `${file}: ${link}`)
     }
   }
 })
