@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { testFolder } from '../support/folder.ts'
 import { runCli } from '../support/run-cli.ts'
@@ -117,4 +118,34 @@ t.test('plugins: a tarball and a repository are installed; a linked folder is us
   rmSync(join(folder, 'noetl-shout-2.0.0.tgz'))
   t.match(await ctl('uninstall', 'noetl-shout', 'noetl-whisper'), { code: 0 })
   t.ok(readFileSync(join(linked, 'index.js'), 'utf8').includes('whisper'), 'its folder stays')
+})
+
+t.test('plugins create: what it writes passes its lint, types and conformance, and runs', async (t) => {
+  const created = await ctl('create', 'noetl-tool-parrot', '--json')
+  t.match(created, { code: 0 }, created.err)
+  const place = join(folder, 'noetl-tool-parrot')
+  t.match(created.json(), { kind: 'parrot', folder: place })
+  // In place of npm install: what this repository has, and its core from the sources.
+  const modules = fileURLToPath(new URL('../../node_modules', import.meta.url))
+  symlinkSync(modules, join(place, 'node_modules'))
+  const sources = ['--conditions=@noetl/source', `--import=${import.meta.resolve('tsx')}`]
+  const strict = ['--exactOptionalPropertyTypes', '--allowImportingTsExtensions']
+  for (const args of [
+    [join(modules, '@biomejs/biome/bin/biome'), 'check', '--error-on-warnings', '.'],
+    [join(modules, 'typescript/bin/tsc'), '--customConditions', '@noetl/source', ...strict],
+    [...sources, '--test', '--test-reporter=tap'],
+  ]) {
+    // Without what the test runner would have every Node process load.
+    const words = ['-u', 'NODE_OPTIONS', process.execPath, ...args]
+    const { status, stdout, stderr } = spawnSync('env', words, { cwd: place, encoding: 'utf8' })
+    t.equal(status, 0, `${args.join(' ')}\n${stdout}${stderr}`)
+    if (args.includes('--test')) t.match(stdout, /ok \d+ - parrot: eight calls side by side/)
+  }
+  rmSync(join(place, 'node_modules'))
+  t.match(await ctl('install', './noetl-tool-parrot'), { code: 0, out: /is installed: parrot/ })
+  t.match(await ctl('inspect', 'noetl-tool-parrot'), { code: 0, out: /kind parrot, pure\n {2}text/ })
+  t.match(await ctl('uninstall', 'noetl-tool-parrot'), { code: 0 })
+  t.match(await ctl('create', 'noetl-tool-parrot'), { code: 2, err: /is not empty/ })
+  t.match(await ctl('create', 'Big Name'), { code: 2, err: /no name of a package/ })
+  t.match(await ctl('create', 'noetl-tool-1'), { code: 2, err: /no tool kind/ })
 })

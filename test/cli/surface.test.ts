@@ -27,6 +27,7 @@ const SURFACE: Record<string, string> = {
   'playbook schema': '--json',
   'playbook show': 'path --server --token --request-timeout --version --json',
   'playbook validate': 'files --recursive --strict --json',
+  'plugins create': 'name --kind --folder --json',
   'plugins inspect': 'name --json',
   'plugins install': 'sources --scripts --json',
   'plugins link': 'folder --json',
