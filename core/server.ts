@@ -176,6 +176,7 @@ async function makeParts(
     newId,
     log,
     announce,
+    leaseSeconds: config.leaseSeconds,
     effectOf: (kind) => effects.get(kind) ?? 'idempotent',
     onChildren: (parent, begun) => children.begin(parent, begun),
     onEnded: (executionId, parentId) => children.ended(executionId, parentId),

@@ -23,6 +23,8 @@ import { callError } from './problem.ts'
 export interface Claims {
   /** A lease; rejects with NOETL_ERR_COMMAND_CLAIMED or NOETL_ERR_COMMAND_SETTLED. */
   claim(wanted: Omit<Claim, 'event_id'>): Promise<LeasedCommand>
+  /** A command that was leased with the report before it, as its holder gets it. */
+  given(row: Claimed, holder: { token: string; worker_id: string }): Promise<LeasedCommand>
   /** A command as it would be leased, without leasing it; undefined when it is settled or unknown. */
   look(commandId: string): Promise<LeasedCommand | undefined>
 }
@@ -91,6 +93,8 @@ export function makeClaims(parts: {
       max_attempts: row.max_attempts,
       token: claim.token,
       lease_seconds: leaseSeconds,
+      lane: row.lane,
+      pool: row.pool,
       playbook: {
         path: row.path,
         version: row.version,
@@ -275,6 +279,10 @@ export function makeClaims(parts: {
         publish('noetl:claimed', { worker_id, claimed: 0, refused: 1, reason })
         throw error
       }
+    },
+    async given(row, holder) {
+      publish('noetl:claimed', { worker_id: holder.worker_id, claimed: 1, refused: 0 })
+      return lease(row, holder)
     },
     async look(commandId) {
       const row = await store.readCommand(commandId)

@@ -9,8 +9,10 @@ import type { Effect } from '../schemas/playbook.ts'
 import type { Settle, Transition } from '../store/commit.ts'
 import { idTime } from '../store/ids.ts'
 import { isTransient } from '../store/pools.ts'
+import type { Claimed } from '../store/queue.ts'
 import type { Store } from '../store/store.ts'
 import { type Decision, decide, type Input, nothingYet, type Report } from './decide.ts'
+import { claimedRow, type GoneOn, goOn, type Next } from './go-on.ts'
 import { type Known, learn, NotLoaded } from './known.ts'
 import type { Plan } from './plan.ts'
 import type { Plans } from './plans.ts'
@@ -25,7 +27,7 @@ import type { NewChild } from './turn.ts'
 export interface Engine {
   start(request: StartRequest): Promise<Started>
   /** Records outcomes; the answers are in the order of the reports. */
-  report(executionId: string, report: Report, settle: Settle): Promise<ReportAnswer>
+  report(executionId: string, report: Report, settle: Settle, next?: Next): Promise<ReportAnswer>
   cancel(executionId: string, reason: string): Promise<Ended>
   finalize(executionId: string, status: 'COMPLETED' | 'FAILED', error: CallError | null): Promise<Ended>
   /** Sets values of ctx, and takes the names of `unset` away. */
@@ -64,6 +66,8 @@ export interface ReportAnswer {
   event_id: string | null
   commands_generated: number
   execution_status: Status
+  /** The command that the reporter holds now. */
+  next?: Claimed
 }
 
 export interface Ended {
@@ -75,12 +79,13 @@ export interface Ended {
 interface Waiting {
   input: Input
   settle?: Settle
+  next?: Next
   done(answer: Answer): void
   failed(error: unknown): void
 }
 
 type Answer =
-  | { taken: true; decision: Decision }
+  | { taken: true; decision: Decision; next?: Claimed }
   /** The input came too late: of a report, for its command; of another, for the execution. */
   | { taken: false; status: Status }
 
@@ -97,6 +102,7 @@ export function makeEngine(parts: {
   log: Logger
   /** What repeating a call of a tool kind does, as its plugin says. */
   effectOf(kind: string): Effect
+  leaseSeconds: number
   announce(
     commands: { execution_id: string; queue_id: string; node_name: string; lane: string; pool: string }[],
   ): void
@@ -149,9 +155,9 @@ export function makeEngine(parts: {
     }
   }
 
-  function submit(executionId: string, input: Input, settle?: Settle): Promise<Answer> {
+  function submit(executionId: string, input: Input, settle?: Settle, next?: Next): Promise<Answer> {
     return new Promise((done, failed) => {
-      const waiting: Waiting = { input, done, failed, ...(settle ? { settle } : {}) }
+      const waiting: Waiting = { input, done, failed, ...(settle && { settle }), ...(next && { next }) }
       const inbox = inboxes.get(executionId)
       if (inbox !== undefined) inbox.push(waiting)
       else {
@@ -203,9 +209,13 @@ export function makeEngine(parts: {
       for (const waiting of late) waiting.done({ taken: false, status: known.status })
       if (inputs.length === 0) return
       if (late.length > 0) continue
-      const outcome = await save(known, plan, decision, inputs)
+      const given = goOn(decision, inputs, { ...parts, now: new Date().toISOString() })
+      const outcome = await save(known, plan, decision, inputs, [...given.values()])
       if (outcome === 'written') {
-        for (const waiting of inputs) waiting.done({ taken: true, decision })
+        for (const waiting of inputs) {
+          const gift = given.get(waiting)
+          waiting.done({ taken: true, decision, ...(gift && { next: claimedRow(known, plan, gift) }) })
+        }
         if (decision.more) void nudge(executionId)
         return
       }
@@ -224,10 +234,12 @@ export function makeEngine(parts: {
     plan: Plan,
     decision: Decision,
     inputs: Waiting[],
+    given: GoneOn[] = [],
   ): Promise<'written' | { held: Set<string> }> {
     if (decision.events.length === 0) return 'written'
     const { executionId } = known
     const start = known.revision === null
+    const leases = new Map(given.map(({ command, lease }) => [command.queue_id, lease]))
     const outcome = await commits.add({
       execution_id: executionId,
       revision: known.revision,
@@ -235,8 +247,11 @@ export function makeEngine(parts: {
       state: decision.state,
       error: decision.error,
       settles: inputs.flatMap((waiting) => (waiting.settle ? [waiting.settle] : [])),
-      events: decision.events,
-      commands: decision.commands,
+      events: [...decision.events, ...given.map(({ claimed }) => claimed)],
+      commands: decision.commands.map((command) => {
+        const lease = leases.get(command.queue_id)
+        return lease === undefined ? command : { ...command, lease }
+      }),
       keys: [],
       results: decision.stored,
       waits: decision.children.map(({ child_execution_id, event_id, timeout_seconds }) => ({
@@ -270,7 +285,9 @@ export function makeEngine(parts: {
         ...{ command_id: queue_id, step, kind: tool_kind, reason },
       })
     }
-    const due = decision.commands.filter((command) => command.delay === 0 && !command.dead)
+    const due = decision.commands.filter(
+      ({ queue_id, delay, dead }) => delay === 0 && !dead && !leases.has(queue_id),
+    )
     parts.announce(due.map((command) => ({ execution_id: executionId, ...command })))
     if (decision.children.length > 0) {
       parts.onChildren({ executionId, depth: state.depth ?? 0 }, decision.children)
@@ -382,8 +399,8 @@ export function makeEngine(parts: {
       }
     },
 
-    async report(executionId, report, settle) {
-      const answer = await submit(executionId, report, settle)
+    async report(executionId, report, settle, next) {
+      const answer = await submit(executionId, report, settle, next)
       if (answer.taken) {
         const told = answer.decision.events.find(
           (event) =>
@@ -395,6 +412,7 @@ export function makeEngine(parts: {
           event_id: told?.event_id ?? null,
           commands_generated: answer.decision.commands.length,
           execution_status: answer.decision.status,
+          ...(answer.next && { next: answer.next }),
         }
       }
       const execution_status = answer.status

@@ -11,7 +11,7 @@ import { findCommand } from '../store/queue.ts'
 import type { Parts } from './parts.ts'
 import { Id, idText, Name } from './shapes.ts'
 
-const Token = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
+export const Token = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
 const Lease = Type.Object({ execution_id: Id, command_id: Id, token: Token })
 const Leases = Type.Object({ worker_id: Name, leases: Type.Array(Lease, { maxItems: 10_000 }) })
 /** `again`: the worker has asked with this token before, and heard nothing. */

@@ -3,16 +3,18 @@ import { type Static, Type } from 'typebox'
 import type { Report } from '../engine/decide.ts'
 import type { ReportAnswer } from '../engine/engine.ts'
 import { isNoetlError, makeError } from '../errors.ts'
+import type { LeasedCommand } from '../schemas/command.ts'
 import type { JsonObject } from '../schemas/json.ts'
 import { appendEvent, countEvents, getEvent, listEvents } from '../store/events.ts'
 import { loadExecution } from '../store/executions.ts'
+import { isTransient } from '../store/pools.ts'
 import { unstorable } from './app.ts'
-import { claimFor, commandIdOf } from './commands.ts'
+import { claimFor, commandIdOf, Token } from './commands.ts'
 import { presentEvent, readEventPage } from './execution-view.ts'
 import { type ReportName, readOutcome, readTime, readToken } from './outcome.ts'
 import type { Parts } from './parts.ts'
 import { resolveReference } from './results.ts'
-import { Anything, Bag, Id, IdParams, idText, longId, Maybe } from './shapes.ts'
+import { Anything, Bag, Id, IdParams, idText, longId, Maybe, Name } from './shapes.ts'
 
 const Reported = Type.Object({
   execution_id: Type.Optional(Id),
@@ -33,6 +35,8 @@ const Reported = Type.Object({
   result_kind: Maybe(Type.String({ maxLength: 200 })),
   result_uri: Maybe(Type.String({ maxLength: 4000 })),
   event_ids: Type.Optional(Anything),
+  // Of this gateway's workers: they would go on with a command that follows, under this token.
+  next: Type.Optional(Type.Object({ token: Token, lane: Name, pool: Type.String({ maxLength: 200 }) })),
 })
 type Reported = Static<typeof Reported>
 
@@ -78,6 +82,8 @@ interface Taken {
   event_id: string | null
   commands_generated: number
   outcome: ReportAnswer['status'] | 'noted'
+  /** The command that the reporter holds now, if it asked for one with `next`. */
+  next?: LeasedCommand
 }
 
 /** `POST /api/events` and `/api/v2/events`: what workers report. Batches are in `event-batches.ts`. */
@@ -228,15 +234,44 @@ async function takeReport(
     started_at: readTime(meta.started_at),
     outcome: readOutcome(event.name, payload),
   }
-  const answer = await parts.engine.report(executionId, report, {
-    queue_id: commandId,
-    token,
-    worker_id: workerId,
-  })
+  const holder =
+    event.next === undefined || workerId === null
+      ? undefined
+      : { token: event.next.token.toLowerCase(), worker_id: workerId }
+  const answer = await parts.engine.report(
+    executionId,
+    report,
+    { queue_id: commandId, token, worker_id: workerId },
+    holder && { ...event.next!, ...holder },
+  )
   if (answer.status === 'late' && answer.execution_status !== 'RUNNING') {
     throw makeError('NOETL_ERR_EXECUTION_FINISHED', [executionId, answer.execution_status])
   }
-  return { event_id: answer.event_id, commands_generated: answer.commands_generated, outcome: answer.status }
+  const { event_id, commands_generated, status: outcome } = answer
+  const next = holder && (await nextOf(parts, executionId, answer, holder))
+  return { event_id, commands_generated, outcome, ...(next && { next }) }
+}
+
+/** The command to go on with. Whoever repeats a report because its answer was lost gets what was given then. */
+async function nextOf(
+  parts: Parts,
+  executionId: string,
+  answer: ReportAnswer,
+  holder: { token: string; worker_id: string },
+): Promise<LeasedCommand | undefined> {
+  try {
+    if (answer.next !== undefined) return await parts.claims.given(answer.next, holder)
+    if (answer.status !== 'duplicate') return undefined
+    const queue_id = await parts.store.leasedUnder(executionId, holder.token)
+    if (queue_id === undefined) return undefined
+    return await parts.claims.claim({ execution_id: executionId, queue_id, ...holder, again: true })
+  } catch (err) {
+    // Asked again it finds the report recorded, and what was given.
+    if (isTransient(err)) throw err
+    // The report is recorded all the same. The lease runs out, and the command goes to whoever claims it then.
+    parts.log.warn({ err, execution_id: executionId }, 'a command that was leased could not be handed over')
+    return undefined
+  }
 }
 
 /** What an event carries. A result that the worker stored before is fetched, so that it is one like any other. */

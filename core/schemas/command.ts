@@ -17,6 +17,8 @@ export interface LeasedCommand {
   token: string
   /** Seconds the lease lasts unless renewed. */
   lease_seconds: number
+  lane: string
+  pool: string
   playbook: { path: string; version: number; catalog_id: string; dialect: Playbook['dialect'] }
   body: StepBody
   /** Arguments handed over by an arc; they win over the step's own. */

@@ -56,6 +56,14 @@ export interface NewCommand {
   delay: number
   /** It waits for a person. */
   dead: boolean
+  /** Leased as it is queued, to the worker that goes on with its execution. */
+  lease?: NewLease
+}
+
+export interface NewLease {
+  token: string
+  worker_id: string
+  seconds: number
 }
 
 export interface CommitResult {
@@ -115,12 +123,15 @@ WITH input AS MATERIALIZED (
     AND q.queue_id NOT IN (SELECT queue_id FROM held)
 ), queued AS (
   INSERT INTO noetl.queue (execution_id, queue_id, node_id, node_name, tool_kind, lane, pool, max_attempts, effect,
-    status, available_at, announced_at)
+    status, available_at, announced_at, attempt, worker_id, lease_token, lease_until, claimed_at)
   SELECT execution_id, c.queue_id, c.node_id, c.node_name, c.tool_kind, c.lane, c.pool, c.max_attempts, c.effect,
-    CASE WHEN c.dead THEN 'dead' ELSE 'queued' END, now() + c.delay * interval '1 second',
-    CASE WHEN c.delay > 0 THEN '-infinity' ELSE now() END
+    CASE WHEN c.dead THEN 'dead' WHEN c.token IS NULL THEN 'queued' ELSE 'running' END,
+    now() + c.delay * interval '1 second', CASE WHEN c.delay > 0 THEN '-infinity' ELSE now() END,
+    CASE WHEN c.token IS NULL THEN 0 ELSE 1 END, c.worker_id, c.token, now() + c.seconds * interval '1 second',
+    CASE WHEN c.token IS NULL THEN NULL ELSE now() END
   FROM json_to_recordset($3::json) AS c(execution_id bigint, queue_id bigint, node_id bigint, node_name text,
-    tool_kind text, lane text, pool text, max_attempts smallint, effect text, dead boolean, delay double precision)
+    tool_kind text, lane text, pool text, max_attempts smallint, effect text, dead boolean, delay double precision,
+    token uuid, worker_id text, seconds double precision)
   JOIN ok USING (execution_id)
 ), told AS (
   INSERT INTO noetl.event (execution_id, event_id, created_at, event_type, node_id, node_name, node_type,
@@ -192,7 +203,7 @@ export async function commitTransitions(pool: pg.Pool, transitions: Transition[]
       ...t.birth,
     })
     for (const settle of t.settles) settles.push({ execution_id, ...settle })
-    for (const command of t.commands) commands.push({ execution_id, ...command })
+    for (const { lease, ...command } of t.commands) commands.push({ execution_id, ...command, ...lease })
     for (const event of t.events) events.push(event)
     for (const key of t.keys) keys.push({ execution_id, ...key })
     for (const result of t.results) results.push({ execution_id, ...result })

@@ -97,6 +97,19 @@ export async function claimCommands(
   return rows
 }
 
+/** The command of an execution that was leased under a token and to nobody since, if there is one. */
+export async function leasedUnder(
+  pool: pg.Pool,
+  executionId: string,
+  token: string,
+): Promise<string | undefined> {
+  const { rows } = await pool.query<{ queue_id: string }>(
+    `SELECT queue_id FROM noetl.queue WHERE execution_id = $1 AND lease_token = $2 AND status <> 'dead'`,
+    [executionId, token],
+  )
+  return rows[0]?.queue_id
+}
+
 /** Why a command was not leased: the row as it stands, nothing when there is none. */
 export async function lookAtCommands(
   pool: pg.Pool,

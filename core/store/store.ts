@@ -15,6 +15,7 @@ import {
   type Claim,
   claimCommands,
   forgetAnnouncements,
+  leasedUnder,
   lookAtCommands,
   makeDue,
   readCommand,
@@ -48,6 +49,7 @@ export function makeStore({ durable, relaxed }: Pools) {
     loadWhole: (executionId: string, resultId: string) => loadWhole(durable, executionId, resultId),
 
     claimCommands: (claims: Claim[], leaseSeconds: number) => claimCommands(relaxed, claims, leaseSeconds),
+    leasedUnder: (executionId: string, token: string) => leasedUnder(durable, executionId, token),
     lookAtCommands: (ids: Parameters<typeof lookAtCommands>[1]) => lookAtCommands(relaxed, ids),
     readCommand: (commandId: string) => readCommand(durable, commandId),
     renewLeases: (leases: Parameters<typeof renewLeases>[1], leaseSeconds: number) =>

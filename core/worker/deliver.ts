@@ -18,7 +18,9 @@ export interface DeliverParts {
   /** No more claims are begun, nor asked for again. */
   stop: AbortSignal
   run(lease: Lease): Promise<Outcome>
-  report(lease: Lease, outcome: Outcome, startedAt: string): Promise<Reported>
+  report(lease: Lease, outcome: Outcome, startedAt: string, goOn: boolean): Promise<Reported>
+  /** Whether what has gone on since then may go on, or its slot is for others. */
+  mayGoOn(since: number): boolean
   /** Keeps count of what is under way, for the drain. */
   begin(lease: Lease): void
   end(lease: Lease): void
@@ -33,16 +35,28 @@ export async function deliver(delivery: Delivery, parts: DeliverParts): Promise<
   const progress = setInterval(() => delivery.working(), IN_PROGRESS_MS)
   try {
     const claimed = await claim(delivery, parts)
-    if (claimed !== undefined) await hold(delivery, claimed.lease, parts)
+    if (claimed === undefined) return
+    const since = Date.now()
+    let next = await hold(claimed.lease, parts, { delivery, since })
+    // The delivery is settled; these were never announced.
+    while (next !== undefined) next = await hold(next, parts, { since })
   } finally {
     clearInterval(progress)
   }
 }
 
-async function hold(delivery: Delivery, lease: Lease, parts: DeliverParts): Promise<void> {
+interface About {
+  /** What told of the command; none when it came with a report. */
+  delivery?: Delivery
+  /** When the first command of the chain began. */
+  since: number
+}
+
+/** Runs and reports one command; the lease to go on with, if there is one. */
+async function hold(lease: Lease, parts: DeliverParts, about: About): Promise<Lease | undefined> {
   parts.begin(lease)
   try {
-    await work(delivery, lease, parts)
+    return await work(lease, parts, about)
   } finally {
     parts.leases.drop(lease)
     parts.end(lease)
@@ -66,7 +80,11 @@ async function claim(
   return undefined
 }
 
-async function work(delivery: Delivery, lease: Lease, { run, report, log }: DeliverParts): Promise<void> {
+async function work(
+  lease: Lease,
+  { run, report, mayGoOn, leases, stop, log }: DeliverParts,
+  { delivery, since }: About,
+): Promise<Lease | undefined> {
   const { command } = lease
   const about = {
     execution_id: command.execution_id,
@@ -78,7 +96,7 @@ async function work(delivery: Delivery, lease: Lease, { run, report, log }: Deli
   publish('noetl:command', {
     phase: 'begun',
     ...about,
-    ...(delivery.times > 1 ? {} : { notified: Math.max(0, startedAt.getTime() - delivery.sentAt) / 1000 }),
+    ...(delivery?.times === 1 && { notified: Math.max(0, startedAt.getTime() - delivery.sentAt) / 1000 }),
   })
   const ended = (status: Outcome['status'] | 'aborted') =>
     publish('noetl:command', {
@@ -95,14 +113,21 @@ async function work(delivery: Delivery, lease: Lease, { run, report, log }: Deli
     // A lost lease: someone else goes on. A stop: the lease is handed back, which announces it again.
     if (!(error instanceof CallAborted))
       log.error({ err: error, ...about }, 'a command ended without an outcome')
-    delivery.ack()
-    return
+    delivery?.ack()
+    return undefined
   }
   ended(outcome.status)
   if (outcome.status === 'error') {
     log.warn({ ...about, code: outcome.error.code, why: outcome.error.message }, 'a command failed')
   }
-  const reported = await report(lease, outcome, startedAt.toISOString())
-  if (reported === 'recorded' || reported === 'duplicate') delivery.ack()
-  else delivery.drop()
+  const goOn = !stop.aborted && mayGoOn(since)
+  const reported = await report(lease, outcome, startedAt.toISOString(), goOn)
+  if (reported.outcome === 'recorded' || reported.outcome === 'duplicate') delivery?.ack()
+  else delivery?.drop()
+  if (reported.next === undefined) return undefined
+  const next = leases.keep(reported.next, lease.hint)
+  if (!stop.aborted) return next
+  leases.drop(next)
+  await leases.release([next]).catch((err) => log.warn({ err }, 'a lease could not be handed back'))
+  return undefined
 }

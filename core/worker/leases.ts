@@ -15,6 +15,8 @@ import { isUnanswered, type Servers } from './servers.ts'
 export interface Leases {
   /** Asks until there is an answer, or until `stop`; rejects when there was none. */
   claim(notification: Notification, stop?: AbortSignal): Promise<Claimed>
+  /** Keeps a lease that came with the answer to a report. */
+  keep(command: LeasedCommand, hint: string): Lease
   /** Ends the renewal of a lease. */
   drop(lease: Lease): void
   /** Hands leases back with no attempt counted. */
@@ -185,6 +187,7 @@ export function makeLeases(options: { workerId: string; servers: Servers; log: L
         ? { refused: 'later', afterMs: retry_after * 1000 }
         : { refused: 'over' }
     },
+    keep,
     drop(lease) {
       if (held.get(lease.command.command_id) === lease) held.delete(lease.command.command_id)
     },

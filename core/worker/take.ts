@@ -20,9 +20,11 @@ export interface Taking {
 const ABORT_MS = 5000
 /** A delivery for which there is no slot after all is tried again after so long. */
 const FULL_MS = 100
+/** How long a chain of steps may keep a slot while all others are taken; then it queues up as all do. */
+const CHAIN_MS = 1000
 
 export function takeCommands(
-  parts: Omit<DeliverParts, 'begin' | 'end' | 'stop'> & {
+  parts: Omit<DeliverParts, 'begin' | 'end' | 'stop' | 'mayGoOn'> & {
     bus: Pick<Bus, 'deliveries' | 'works'>
     /** Asks a server for commands of a place that wait. */
     waiting: (place: Place, limit: number) => Promise<Notification[]>
@@ -40,6 +42,8 @@ export function takeCommands(
     stop: stop.signal,
     begin: (lease) => void running.add(lease),
     end: (lease) => void running.delete(lease),
+    // With a slot free nobody waits for this one.
+    mayGoOn: (since) => flights.size < slots || Date.now() - since < CHAIN_MS,
   }
 
   function take(delivery: Delivery): void {

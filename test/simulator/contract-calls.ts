@@ -43,6 +43,7 @@ export function makeCalls(random: Random, tables: Tables, newId: () => string): 
         ...(random.chance(0.5) ? { current_index: random.int(0, 3) } : {}),
       })
       const dead = random.chance(0.15)
+      const leased = !dead && random.chance(0.3)
       issued.events.push({ ...told, node_id: told.event_id })
       issued.commands.push({
         queue_id: told.event_id,
@@ -53,8 +54,9 @@ export function makeCalls(random: Random, tables: Tables, newId: () => string): 
         pool: random.pick(['', 'gpu']),
         max_attempts: random.int(1, 3),
         effect: random.pick(['pure', 'idempotent', 'keyed', 'unsafe']),
-        delay: random.chance(0.2) ? random.int(1, 20) : 0,
+        delay: leased ? 0 : random.chance(0.2) ? random.int(1, 20) : 0,
         dead,
+        ...(leased && { lease: { token: random.uuid(), worker_id: random.pick(workers), seconds: 15 } }),
       })
       if (dead) issued.letters.push(letter(told.event_id, node_name, random.int(1, 3)))
     }
@@ -205,6 +207,7 @@ export function makeCalls(random: Random, tables: Tables, newId: () => string): 
     const draw = random.weighted<() => Call>([
       [9, () => call('claimCommands', eachOnce(some(rows(), 4).map(claim)), random.pick([3, 15]))],
       [1, () => call('claimCommands', [claim({ execution_id: id, queue_id: newId() })], 3)],
+      [1, () => call('leasedUnder', id, random.pick([...rows().map(tokenFor), ...tokens]))],
       [1, () => call('lookAtCommands', distinct(some(rows(), 3)).map(named))],
       [1, () => call('readCommand', random.pick([anyRow().queue_id, '77']))],
       [

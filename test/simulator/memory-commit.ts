@@ -45,17 +45,17 @@ function apply(tables: Tables, transition: Transition, held: QueueRow[]): void {
   if (status === 'RUNNING') for (const { queue_id } of held) kept.queue.delete(queue_id)
   else kept.queue.clear()
   for (const command of transition.commands) {
-    const { delay, dead, ...row } = command
+    const { delay, dead, lease, ...row } = command
     kept.queue.set(command.queue_id, {
       ...row,
       execution_id,
-      status: dead ? 'dead' : 'queued',
-      attempt: 0,
+      status: dead ? 'dead' : lease ? 'running' : 'queued',
+      attempt: lease ? 1 : 0,
       announcements: 1,
-      worker_id: null,
-      lease_token: null,
-      lease_until: null,
-      claimed_at: null,
+      worker_id: lease?.worker_id ?? null,
+      lease_token: lease?.token ?? null,
+      lease_until: lease ? now + lease.seconds * 1000 : null,
+      claimed_at: lease ? now : null,
       available_at: now + delay * 1000,
       announced_at: delay > 0 ? Number.NEGATIVE_INFINITY : now,
     })

@@ -6,6 +6,7 @@ import { duplicate, type QueueRow, type Tables } from './tables.ts'
 type Queue = Pick<
   Statements,
   | 'claimCommands'
+  | 'leasedUnder'
   | 'lookAtCommands'
   | 'readCommand'
   | 'renewLeases'
@@ -100,6 +101,18 @@ export function queueStatements(tables: Tables): Queue & {
           return claimed(row)
         }),
       )
+    },
+
+    leasedUnder(executionId, token) {
+      const row = tables
+        .queueRows()
+        .find(
+          (row) =>
+            row.execution_id === executionId &&
+            row.status !== 'dead' &&
+            row.lease_token === token.toLowerCase(),
+        )
+      return row?.queue_id
     },
 
     lookAtCommands: (ids) =>

@@ -83,6 +83,7 @@ export function runServer(
     newId,
     log,
     announce,
+    leaseSeconds,
     effectOf: (kind) => EFFECTS[kind] ?? 'idempotent',
     onChildren: (parent, begun) => children.begin(parent, begun),
     onEnded: (executionId, parentId) => children.ended(executionId, parentId),
@@ -191,9 +192,9 @@ export function runWorker(
         ended()
       }
     },
-    async report(lease, outcome, startedAt) {
-      const answer = await report(lease, outcome, startedAt)
-      onReported(lease.command.execution_id, lease.command.command_id, answer)
+    async report(lease, outcome, startedAt, goOn) {
+      const answer = await report(lease, outcome, startedAt, goOn)
+      onReported(lease.command.execution_id, lease.command.command_id, answer.outcome)
       return answer
     },
   })

@@ -31,6 +31,7 @@ function forgetfulServer() {
     newId,
     log,
     announce: () => {},
+    leaseSeconds: 15,
     effectOf: () => 'idempotent',
     onChildren: () => {},
     onEnded: () => {},

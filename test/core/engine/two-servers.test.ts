@@ -37,6 +37,7 @@ function server(number: number, mayCommit = Number.POSITIVE_INFINITY) {
     newId,
     log: pino({ level: 'error' }, { write: (line) => complaints.push(line) }),
     announce: () => {},
+    leaseSeconds: 15,
     effectOf: () => 'idempotent',
     onChildren: () => {},
     onEnded: () => {},

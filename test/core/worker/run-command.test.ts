@@ -69,6 +69,8 @@ async function run(
     max_attempts: 3,
     token: '',
     lease_seconds: 15,
+    lane: 'normal',
+    pool: '',
     playbook: { path: 'p', version: 1, catalog_id: '1', dialect: 'current' },
     body: { tasks, pipeline, input },
     args: options.args ?? {},
