@@ -1,5 +1,5 @@
+import { boundCtx } from '../ctx-limits.ts'
 import type { CallError, Child } from '../schemas/command.ts'
-import { boundCtx } from '../schemas/ctx-limits.ts'
 import type { Event, EventType } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'

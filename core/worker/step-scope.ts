@@ -1,5 +1,5 @@
+import { boundCtx } from '../ctx-limits.ts'
 import type { CallError, CommandContext, LeasedCommand } from '../schemas/command.ts'
-import { boundCtx } from '../schemas/ctx-limits.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { lay, put } from '../schemas/put.ts'
 import { roughBytes } from '../schemas/rough-bytes.ts'

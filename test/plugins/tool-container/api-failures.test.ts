@@ -71,7 +71,10 @@ t.test('create: what the cluster refuses is told in its words, by kind', async (
 t.test('create: a refusal for want of rights names the role, one of a token the token', async (t) => {
   const { api, run } = await setUp(t)
   failing(api, creating, { status: 403, reason: 'Forbidden', message: 'no' })
-  t.match((await toolFailure(run())).message, /role that may create, get, watch, patch and delete jobs, list pods/)
+  t.match(
+    (await toolFailure(run())).message,
+    /role that may create, get, watch, patch and delete jobs, list pods/,
+  )
   failing(api, creating, { status: 401, reason: 'Unauthorized', message: 'no' })
   t.match((await toolFailure(run())).message, /Check the token/)
 })

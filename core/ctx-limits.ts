@@ -1,6 +1,6 @@
-import { makeError } from '../errors.ts'
-import type { JsonObject } from './json.ts'
-import { roughBytes } from './rough-bytes.ts'
+import { makeError } from './errors.ts'
+import type { JsonObject } from './schemas/json.ts'
+import { roughBytes } from './schemas/rough-bytes.ts'
 
 /**
  * What ctx may hold, as JSON, roughly, in bytes. A value is written with each event that sets it and goes along with
