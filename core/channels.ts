@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import type { Event } from './schemas/event.ts'
 import type { Status } from './schemas/execution.ts'
+import type { CommandTrace, Trace } from './schemas/trace.ts'
 
 /**
  * What the gateway tells the world while it works. It does not know who listens: metrics, dashboard,
@@ -18,6 +19,7 @@ export interface Facts {
     commands: readonly { queue_id: string; tool_kind: string; lane: string; pool: string; dead: boolean }[]
     /** Seconds since the execution was begun; only when it ended with these events. */
     seconds?: number
+    trace?: Trace
   }
   /** Commands were announced on the bus: after a commit, or again. */
   'noetl:announced': { count: number; again: boolean }
@@ -63,6 +65,10 @@ export interface Facts {
     /** Kind of the error. */
     error?: string
     seconds: number
+    /** Of this call's span. Absent: no one traces it. */
+    traceparent?: string
+    /** Id of the span of its command. */
+    parent_span?: string
   }
   /** A worker began or ended a command. */
   'noetl:command': {
@@ -73,6 +79,8 @@ export interface Facts {
     kind: string
     status?: 'ok' | 'error' | 'waiting' | 'retrying' | 'aborted'
     seconds?: number
+    attempt: number
+    trace?: CommandTrace
     /** At its begin: seconds since its notification was sent, unless that was delivered before. */
     notified?: number
   }

@@ -13,6 +13,13 @@ export { isObject, type Json, type JsonObject, parseJson, writeJson } from './sc
 export { Decimal, isNumber, type Numeric, readNumber } from './schemas/numbers.ts'
 export type * from './schemas/playbook.ts'
 export type { ToolDescription } from './schemas/tool-description.ts'
+export {
+  type CommandTrace,
+  commandTraceparent,
+  readTraceparent,
+  type Trace,
+  traceIdOf,
+} from './schemas/trace.ts'
 export { type Server, startServer } from './server.ts'
 export { setUp } from './setup.ts'
 export { checkCoreRange } from './tools/check-plugin.ts'

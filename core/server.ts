@@ -164,7 +164,8 @@ async function makeParts(
       ),
   })
   const announce = (commands: Waiting[], again = false) => {
-    for (const command of commands) bus.announce(command, notificationOf(command, parts.url))
+    for (const command of commands)
+      bus.announce(command, notificationOf(command, parts.url), command.traceparent)
     if (commands.length > 0) publish('noetl:announced', { count: commands.length, again })
   }
   /** What repeating a call does, by tool kind, as the plugins say. */

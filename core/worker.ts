@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { connectBus, ensurePatiently } from './bus/bus.ts'
 import type { Config } from './config.ts'
 import { makeError } from './errors.ts'
+import { commandTraceparent, traceIdOf } from './schemas/trace.ts'
 import { requireToken } from './token.ts'
 import { type BrokenPlugin, broken } from './tools/check-plugin.ts'
 import { CONTRACT } from './tools/define.ts'
@@ -110,10 +111,14 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
       slots,
       leases,
       log,
-      run: (lease) =>
-        runCommand(lease.command, {
+      run: (lease) => {
+        const { execution_id, step, command_id, attempt, trace } = lease.command
+        const traceparent = trace === undefined ? undefined : commandTraceparent(trace, command_id, attempt)
+        const about = traceparent === undefined ? {} : { trace_id: traceIdOf(traceparent) }
+        return runCommand(lease.command, {
           tools,
-          log: log.child({ execution_id: lease.command.execution_id, step: lease.command.step }),
+          log: log.child({ execution_id, command_id, step, ...about }),
+          ...(traceparent === undefined ? {} : { traceparent }),
           signal: lease.signal,
           credentials,
           keychain: (command) =>
@@ -126,7 +131,8 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
               now: () => new Date().toISOString(),
             }),
           now: () => new Date().toISOString(),
-        }),
+        })
+      },
       report: makeReports({ workerId: name, servers, log }),
     })
     taking = commands

@@ -1,4 +1,11 @@
-import { connect, ErrorCode, type JetStreamManager, type NatsConnection } from 'nats'
+import {
+  connect,
+  ErrorCode,
+  type JetStreamManager,
+  type MsgHdrs,
+  headers as makeHeaders,
+  type NatsConnection,
+} from 'nats'
 import type { Logger } from 'pino'
 import { makeError } from '../errors.ts'
 import type { Notification } from '../schemas/notification.ts'
@@ -16,7 +23,7 @@ export interface Bus {
   /** False: NATS is away, or stream and consumers could not be looked at when that was tried last. */
   works(): boolean
   /** Tells that commands wait. Never throws and does not wait for an answer: a hint may be lost. */
-  announce(place: Place, notification: Notification): void
+  announce(place: Place, notification: Notification, traceparent?: string): void
   /**
    * Announces a command and waits until the stream has it. False: it is there and did not take the message, or
    * does not answer. Where it is missing or the bus is away, true: others see to that.
@@ -69,9 +76,11 @@ export async function connectBus(options: {
       known = created
       return anew
     },
-    announce(place, notification) {
+    announce(place, notification, traceparent) {
       try {
-        connection.publish(subjectOf(place), encoder.encode(JSON.stringify(notification)))
+        const data = encoder.encode(JSON.stringify(notification))
+        if (traceparent === undefined) connection.publish(subjectOf(place), data)
+        else connection.publish(subjectOf(place), data, { headers: tracing(traceparent) })
       } catch (err) {
         log.debug({ err }, 'a notification could not be sent; upkeep will announce the command again')
       }
@@ -113,6 +122,13 @@ export async function connectBus(options: {
       return closed
     },
   }
+}
+
+/** Lower case, as W3C has it: names of headers are told apart by their case here. */
+function tracing(traceparent: string): MsgHdrs {
+  const made = makeHeaders()
+  made.set('traceparent', traceparent)
+  return made
 }
 
 /** How long what is on its way may take to arrive before the connection is closed all the same. */

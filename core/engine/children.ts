@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { isNoetlError, makeError } from '../errors.ts'
 import type { CallError, Child } from '../schemas/command.ts'
+import { childTrace, type Trace } from '../schemas/trace.ts'
 import type { Store } from '../store/store.ts'
 import type { Wait } from '../store/waits.ts'
 import type { Engine } from './engine.ts'
@@ -18,11 +19,17 @@ import { workloadOf } from './workload.ts'
  */
 export interface Children {
   /** Starts those that an execution has just begun to wait for. */
-  begin(parent: { executionId: string; depth: number }, children: NewChild[]): void
+  begin(parent: Parent, children: NewChild[]): void
   /** Tells a parent that one it started has ended. */
   ended(executionId: string, parentExecutionId: string): void
   /** Does what is left undone of a wait. */
   look(wait: Wait): Promise<void>
+}
+
+interface Parent {
+  executionId: string
+  depth: number
+  trace?: Trace
 }
 
 /** Executions that wait for each other in a row, at most. */
@@ -38,11 +45,7 @@ export function makeChildren(parts: {
 }): Children {
   const { store, plans, engine, log, templateEnv = {} } = parts
 
-  async function start(
-    parent: { executionId: string; depth: number },
-    id: string,
-    child: Child,
-  ): Promise<void> {
+  async function start(parent: Parent, id: string, child: Child): Promise<void> {
     try {
       if (parent.depth >= MAX_DEPTH) {
         throw makeError('NOETL_ERR_EXECUTION_DEPTH', [child.path, parent.depth + 1, MAX_DEPTH])
@@ -58,6 +61,7 @@ export function makeChildren(parts: {
           env: templateEnv,
         }),
         meta: { depth: parent.depth + 1 },
+        ...(parent.trace === undefined ? {} : { trace: childTrace(id, parent.trace) }),
       })
     } catch (error) {
       if (!isNoetlError(error) || error.statusCode >= 500) throw error
@@ -123,7 +127,8 @@ export function makeChildren(parts: {
         const child = event?.context?.child as unknown as Child | undefined
         const parent = await store.loadExecution(wait.execution_id)
         if (child === undefined || parent === undefined) return
-        const about = { executionId: wait.execution_id, depth: parent.state.depth ?? 0 }
+        const { depth = 0, trace } = parent.state
+        const about = { executionId: wait.execution_id, depth, ...(trace === undefined ? {} : { trace }) }
         return start(about, wait.child_execution_id, child)
       }
       await engine.childEnded(wait.execution_id, wait.child_execution_id, null)

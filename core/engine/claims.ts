@@ -6,6 +6,7 @@ import { makeEnded } from '../schemas/ended.ts'
 import type { Value } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import { put } from '../schemas/put.ts'
+import type { CommandTrace } from '../schemas/trace.ts'
 import { believable, idTime } from '../store/ids.ts'
 import type { Claim, Claimed } from '../store/queue.ts'
 import type { Store } from '../store/store.ts'
@@ -110,6 +111,7 @@ export function makeClaims(parts: {
       context: await contextOf(plan, row),
       frame: cursor === undefined ? null : { iterator: step.loop!.iterator, cursor },
       resume: await resumeOf(row),
+      ...(isObject(row.context.trace) ? { trace: row.context.trace as unknown as CommandTrace } : {}),
     }
   }
 

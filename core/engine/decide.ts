@@ -3,6 +3,7 @@ import type { Event } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Effect } from '../schemas/playbook.ts'
+import { commandTraceparent, traceIdOf } from '../schemas/trace.ts'
 import type { NewCommand } from '../store/commit.ts'
 import { fingerprintOf, type NewLetter } from '../store/dead-letters.ts'
 import type { NewResult } from '../store/results.ts'
@@ -270,6 +271,7 @@ function parkCommand(
     fingerprint: fingerprintOf({ path, step: run.step, error }),
     attempts,
     worker_id: report.worker_id,
+    trace_id: turn.state.trace === undefined ? null : traceIdOf(turn.state.trace.traceparent),
   })
 }
 
@@ -294,9 +296,15 @@ function retryLater(
     run: { id: place.node_id, index: place.current_index ?? null },
     ...(run.previous === undefined ? {} : { previous: run.previous }),
     ...(run.args === undefined ? {} : { args: run.args }),
-    resumes: { event_id },
+    resumes: { event_id, ...linkTo(turn, place.meta) },
     delay: delay_seconds,
   })
+}
+
+/** The span of the command that is done with, for the one that goes on after it. */
+function linkTo({ state: { trace } }: Turn, { command_id, attempt }: JsonObject): { link?: string } {
+  if (trace === undefined) return {}
+  return { link: commandTraceparent(trace, String(command_id), Number(attempt ?? 1)) }
 }
 
 /** What a worker tells of a frame: the results of its rows, and how many of them failed. */

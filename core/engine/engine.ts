@@ -6,6 +6,7 @@ import type { CallError } from '../schemas/command.ts'
 import type { Status } from '../schemas/execution.ts'
 import type { JsonObject } from '../schemas/json.ts'
 import type { Effect } from '../schemas/playbook.ts'
+import { type Trace, traceIdOf } from '../schemas/trace.ts'
 import type { Settle, Transition } from '../store/commit.ts'
 import { idTime } from '../store/ids.ts'
 import { isTransient } from '../store/pools.ts'
@@ -52,6 +53,7 @@ export interface StartRequest {
   workload: JsonObject
   parentExecutionId: string | null
   meta: JsonObject
+  trace?: Trace
 }
 
 export interface Started {
@@ -89,6 +91,11 @@ type Answer =
   /** The input came too late: of a report, for its command; of another, for the execution. */
   | { taken: false; status: Status }
 
+/** What is kept of a trace in the first event: its id for who looks for it, the rest for the state. */
+function metaOf(trace: Trace): JsonObject {
+  return { trace_id: traceIdOf(trace.traceparent), trace_context: { ...trace } }
+}
+
 /** Lane of all commands. */
 const LANE = 'normal'
 
@@ -104,10 +111,17 @@ export function makeEngine(parts: {
   effectOf(kind: string): Effect
   leaseSeconds: number
   announce(
-    commands: { execution_id: string; queue_id: string; node_name: string; lane: string; pool: string }[],
+    commands: {
+      execution_id: string
+      queue_id: string
+      node_name: string
+      lane: string
+      pool: string
+      traceparent?: string
+    }[],
   ): void
   /** Executions that one has begun to wait for: they are to be started. */
-  onChildren(parent: { executionId: string; depth: number }, children: NewChild[]): void
+  onChildren(parent: { executionId: string; depth: number; trace?: Trace }, children: NewChild[]): void
   /** An execution that another started has ended. */
   onEnded(executionId: string, parentExecutionId: string): void
 }): Engine {
@@ -288,9 +302,14 @@ export function makeEngine(parts: {
     const due = decision.commands.filter(
       ({ queue_id, delay, dead }) => delay === 0 && !dead && !leases.has(queue_id),
     )
-    parts.announce(due.map((command) => ({ execution_id: executionId, ...command })))
+    const traced = state.trace === undefined ? {} : { traceparent: state.trace.traceparent }
+    parts.announce(due.map((command) => ({ execution_id: executionId, ...command, ...traced })))
     if (decision.children.length > 0) {
-      parts.onChildren({ executionId, depth: state.depth ?? 0 }, decision.children)
+      const about = { executionId, depth: state.depth ?? 0 }
+      parts.onChildren(
+        state.trace === undefined ? about : { ...about, trace: state.trace },
+        decision.children,
+      )
     }
     if (status !== 'RUNNING' && known.parentExecutionId !== null) {
       parts.onEnded(executionId, known.parentExecutionId)
@@ -298,11 +317,12 @@ export function makeEngine(parts: {
     return 'written'
   }
 
-  function tell({ path }: Plan, { status, events, commands }: Decision, executionId: string): void {
+  function tell({ path }: Plan, { status, events, commands, state }: Decision, executionId: string): void {
     publish('noetl:events', {
       execution_id: executionId,
       ...{ path, status, events, commands, lane: LANE },
       ...(status === 'RUNNING' ? {} : { seconds: (Date.now() - idTime(executionId)) / 1000 }),
+      ...(state.trace === undefined ? {} : { trace: state.trace }),
     })
   }
 
@@ -386,7 +406,8 @@ export function makeEngine(parts: {
   }
 
   return {
-    async start({ executionId, plan, workload, parentExecutionId, meta }) {
+    async start({ executionId, plan, workload, parentExecutionId, trace, ...rest }) {
+      const meta = trace === undefined ? rest.meta : { ...rest.meta, ...metaOf(trace) }
       const known = nothingYet(executionId, parentExecutionId, workload)
       const decision = await decideLoading(plan, known, [{ type: 'start', workload, meta }])
       const outcome = await save(known, plan, decision, [])

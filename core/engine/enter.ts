@@ -4,6 +4,7 @@ import type { CallError } from '../schemas/command.ts'
 import type { Token } from '../schemas/execution.ts'
 import { isObject, type Json, type JsonObject, parseJson } from '../schemas/json.ts'
 import { EFFECTS, type Effect } from '../schemas/playbook.ts'
+import { type CommandTrace, childTraceparent, type Trace } from '../schemas/trace.ts'
 import type { Scope } from '../template/template.ts'
 import { startLoop } from './loop.ts'
 import type { StepPlan } from './plan.ts'
@@ -108,7 +109,7 @@ export interface Issue {
   /** Of a run that has begun before: a loop's iteration (null: no loop), or one that goes on. */
   run?: { id: string; index: number | null }
   /** The event that tells of a wait which is over: for a time, or for an execution, that may not have begun. */
-  resumes?: { event_id: string; child_execution_id?: string; error?: CallError | null }
+  resumes?: { event_id: string; child_execution_id?: string; error?: CallError | null; link?: string }
   /** Seconds before it may be claimed. */
   delay?: number
   /** It waits for a person. */
@@ -132,6 +133,9 @@ export function issueCommand(turn: Turn, planned: StepPlan, issue: Issue): strin
       ...(previous === undefined ? {} : { previous }),
       ...(resumes === undefined ? {} : { resumes: resumes as unknown as JsonObject }),
       ctx: neededCtx(turn, planned) as unknown as Json,
+      ...(turn.state.trace === undefined
+        ? {}
+        : { trace: traceOf(turn.state.trace, resumes) as unknown as Json }),
     },
     meta: {
       command_id: id,
@@ -155,6 +159,13 @@ export function issueCommand(turn: Turn, planned: StepPlan, issue: Issue): strin
     dead,
   })
   return id
+}
+
+/** The command's place in the trace, linked to what it goes on after. */
+function traceOf({ traceparent }: Trace, resumes: Issue['resumes']): CommandTrace {
+  const child = resumes?.child_execution_id
+  const link = child === undefined ? resumes?.link : childTraceparent(child, traceparent)
+  return { traceparent, ...(link === undefined ? {} : { link }) }
 }
 
 /** What repeating a step's tools does: what the least safe of them does. */

@@ -3,6 +3,7 @@ import type { Event } from '../schemas/event.ts'
 import type { Run, State, Token, Value } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
 import { put } from '../schemas/put.ts'
+import type { Trace } from '../schemas/trace.ts'
 
 /** Values longer than this, as JSON, are kept by the id of their event. In characters. */
 const INLINE = 256
@@ -32,6 +33,7 @@ export function foldOwn(state: State, event: Event, own: Own): State {
     case 'playbook.started':
       next.held = addTokens(next.held, context.next, own)
       if (typeof event.meta?.depth === 'number') next.depth = event.meta.depth
+      if (event.meta?.trace_context !== undefined) next.trace = event.meta.trace_context as unknown as Trace
       break
     case 'command.issued':
       delete next.idle

@@ -3,6 +3,7 @@ import type { CallError, Child } from '../schemas/command.ts'
 import type { Event, EventType } from '../schemas/event.ts'
 import type { State, Status } from '../schemas/execution.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import { traceIdOf } from '../schemas/trace.ts'
 import type { NewCommand } from '../store/commit.ts'
 import type { NewLetter } from '../store/dead-letters.ts'
 import { loopResult, type NewResult } from '../store/results.ts'
@@ -115,7 +116,10 @@ export function makeTurn(plan: Plan, known: Known, env: Env): Turn {
         node_name: plan.path,
         node_type: 'playbook',
         status,
-        meta,
+        meta:
+          turn.state.trace === undefined
+            ? meta
+            : { ...meta, trace_id: traceIdOf(turn.state.trace.traceparent) },
         ...(error === null ? {} : { error: error as unknown as Json }),
       })
     },

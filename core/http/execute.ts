@@ -37,14 +37,14 @@ export function executeRoutes(app: FastifyInstance, parts: Parts, prefix: string
   app.post<{ Body: Start }>(
     `${prefix}/execute`,
     { schema: { body: Start, summary: 'Starts an execution of a playbook' } },
-    async (request) => startExecution(parts, request.body),
+    async (request) => startExecution(parts, request.body, request.headers.traceparent),
   )
 
   app.post<{ Body: Static<typeof Batch> }>(
     `${prefix}/execute/batch`,
     { schema: { body: Batch, summary: 'Starts many; each has its own result' } },
     async (request) => {
-      const results = await startBatch(parts, request.body.executions)
+      const results = await startBatch(parts, request.body.executions, request.headers.traceparent)
       const count = (status: BatchResult['status']) =>
         results.filter((result) => result.status === status).length
       return {
@@ -67,20 +67,21 @@ export function executeRoutes(app: FastifyInstance, parts: Parts, prefix: string
       }
       const { args, parameters, merge, ...target } = request.body
       const given = { ...parameters, ...args } as JsonObject
-      if (merge !== true) return startExecution(parts, { ...target, payload: given })
+      if (merge !== true)
+        return startExecution(parts, { ...target, payload: given }, request.headers.traceparent)
       const { catalog_id } = await findEntry(parts, target)
       const { playbook } = await parts.plans.byId(catalog_id)
       const payload = mergeDeep(playbook.workload, given)
-      return startExecution(parts, { ...target, catalog_id, payload })
+      return startExecution(parts, { ...target, catalog_id, payload }, request.headers.traceparent)
     },
   )
 }
 
 /** Those under a key one after the other, so that of two with one key the first of the list is started. */
-async function startBatch(parts: Parts, items: Start[]): Promise<BatchResult[]> {
+async function startBatch(parts: Parts, items: Start[], traceparent: unknown): Promise<BatchResult[]> {
   const results: BatchResult[] = new Array(items.length)
   const take = async (index: number) => {
-    results[index] = await startExecution(parts, items[index]!).then(
+    results[index] = await startExecution(parts, items[index]!, traceparent).then(
       (started) => ({ index, ...started, error: null }),
       (error: unknown) => {
         if (!isNoetlError(error) || error.statusCode >= 500)

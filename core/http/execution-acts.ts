@@ -123,6 +123,7 @@ export function executionActRoutes(app: FastifyInstance, parts: Parts, prefix: s
         payload: { ...(await payloadOf(id)), ...workload, ...payload } as JsonObject,
         parentExecutionId: null,
         meta: { rerun_of: id },
+        traceparent: request.headers.traceparent,
       })
       return { ...started, rerun_of: id, path: plan.path, version: plan.version, catalog_id: plan.catalogId }
     },

@@ -4,6 +4,7 @@ import type { Plan } from '../engine/plan.ts'
 import { workloadOf } from '../engine/workload.ts'
 import { makeError } from '../errors.ts'
 import type { Json, JsonObject } from '../schemas/json.ts'
+import { clientTrace, readTraceparent } from '../schemas/trace.ts'
 import { getNewestId } from '../store/catalog.ts'
 import {
   forgetStartKeys,
@@ -49,12 +50,13 @@ const MAX_GIVEN = 200
 const PATIENCE_MS = 10_000
 
 /** Starts what a request asks for, once within the window of its key. */
-export async function startExecution(parts: Parts, body: Start): Promise<StartAnswer> {
+export async function startExecution(parts: Parts, body: Start, traceparent?: unknown): Promise<StartAnswer> {
   const plan = await parts.plans.byId(await catalogIdOf(parts, body))
   const payload = { ...body.workload, ...body.payload } as JsonObject
   const parent = body.parent_execution_id
   const about = {
     payload,
+    traceparent,
     parentExecutionId: parent === undefined || parent === null ? null : idText(parent),
     meta: {
       ...(body.execution_pool ? { execution_pool: body.execution_pool } : {}),
@@ -71,7 +73,14 @@ export async function startExecution(parts: Parts, body: Start): Promise<StartAn
 export async function startPlan(
   parts: Parts,
   plan: Plan,
-  about: { executionId?: string; payload: JsonObject; parentExecutionId: string | null; meta: JsonObject },
+  about: {
+    executionId?: string
+    payload: JsonObject
+    parentExecutionId: string | null
+    meta: JsonObject
+    /** Header of whoever asked for it; what is none is passed over. */
+    traceparent?: unknown
+  },
 ): Promise<StartAnswer> {
   const { payload, parentExecutionId, executionId = parts.newId() } = about
   const workload = workloadOf(plan.playbook.workload, payload, {
@@ -82,7 +91,11 @@ export async function startPlan(
   })
   const given = Object.keys(payload)
   const meta = { ...about.meta, ...(given.length <= MAX_GIVEN ? { given } : {}) }
-  const started = await parts.engine.start({ executionId, plan, workload, parentExecutionId, meta })
+  const caller = readTraceparent(about.traceparent)
+  const started = await parts.engine.start({
+    ...{ executionId, plan, workload, parentExecutionId, meta },
+    ...(caller === undefined ? {} : { trace: clientTrace(executionId, caller) }),
+  })
   return {
     execution_id: started.execution_id,
     status: 'started',

@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from './json.ts'
 import type { Cursor, KeychainEntry, Playbook, Task } from './playbook.ts'
+import type { CommandTrace } from './trace.ts'
 
 /** What a worker gets with a lease: all that one run of a step's tools needs. */
 export interface LeasedCommand {
@@ -29,6 +30,8 @@ export interface LeasedCommand {
   frame: Frame | null
   /** Goes on after a wait: for another execution that has ended, or for a time. */
   resume: Resume | null
+  /** Absent: no one traces it. */
+  trace?: CommandTrace
 }
 
 /** A frame of a loop over a cursor. */

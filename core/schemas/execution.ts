@@ -1,5 +1,6 @@
 import type { CallError } from './command.ts'
 import type { Json, JsonObject } from './json.ts'
+import type { Trace } from './trace.ts'
 
 export const STATUSES = ['RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED'] as const
 /** Life of an execution; all but RUNNING are for ever. */
@@ -27,6 +28,8 @@ export interface State {
   idle?: number
   /** How many executions stand above this one, each waiting for the next. Absent: none. */
   depth?: number
+  /** Absent: no one traces it. */
+  trace?: Trace
 }
 
 /** A value at hand, or the event whose `context.set` holds it, with what it takes as JSON, roughly. */

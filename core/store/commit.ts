@@ -167,11 +167,11 @@ const COMMIT_MORE = commitText(`), aside AS (
   JOIN ok USING (execution_id)
 ), letters AS (
   INSERT INTO noetl.dead_letter (execution_id, letter_id, queue_id, catalog_id, path, step, tool_kind, reason, error,
-    fingerprint, attempts, worker_id)
+    fingerprint, attempts, worker_id, trace_id)
   SELECT execution_id, d.letter_id, d.queue_id, ok.catalog_id, d.path, d.step, d.tool_kind, d.reason, d.error,
-    d.fingerprint, d.attempts, d.worker_id
+    d.fingerprint, d.attempts, d.worker_id, d.trace_id
   FROM json_to_recordset($9::json) AS d(execution_id bigint, letter_id bigint, queue_id bigint, path text, step text,
-    tool_kind text, reason text, error jsonb, fingerprint text, attempts integer, worker_id text)
+    tool_kind text, reason text, error jsonb, fingerprint text, attempts integer, worker_id text, trace_id text)
   JOIN ok USING (execution_id)
 ), awaited AS (
   DELETE FROM noetl.wait w USING ok

@@ -24,6 +24,7 @@ export interface NewLetter {
   fingerprint: string
   attempts: number
   worker_id: string | null
+  trace_id?: string | null
 }
 
 /** Letters of one cause have one fingerprint: what differs from run to run (numbers, ids) is left out of it. */
@@ -97,9 +98,9 @@ export async function parkLost(
              FROM parked JOIN d USING (execution_id, queue_id)
            ), kept AS (
              INSERT INTO noetl.dead_letter (execution_id, letter_id, queue_id, catalog_id, path, step, tool_kind, reason,
-               error, fingerprint, attempts, worker_id)
+               error, fingerprint, attempts, worker_id, trace_id)
              SELECT execution_id, d.letter_id, queue_id, x.catalog_id, d.path, d.step, d.tool_kind, d.reason, d.error,
-               d.fingerprint, d.attempts, d.worker_id
+               d.fingerprint, d.attempts, d.worker_id, substr(x.state->'trace'->>'traceparent', 4, 32)
              FROM parked JOIN d USING (execution_id, queue_id) JOIN noetl.execution x USING (execution_id)
            )
            SELECT queue_id FROM parked`,

@@ -155,6 +155,8 @@ export interface Waiting {
   node_name: string
   lane: string
   pool: string
+  /** Of its execution; only where it is at hand, for what is told anew brings it with its lease. */
+  traceparent?: string
 }
 
 const WAITING = 'q.execution_id, q.queue_id, q.node_name, q.lane, q.pool'

@@ -27,6 +27,8 @@ export interface ToolCall {
   idempotencyKey: string
   executionId: string
   step: string
+  /** W3C trace context of this call, for who it calls. Absent: no one traces it. */
+  traceparent?: string
   /** Data of the credential stored under `alias`. Throws ToolError `auth` when there is none. */
   credentials(alias: string): Promise<Credential>
   /** All names visible to the step, by name: `execution_id`, workload keys, step results. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { publish } from '../channels.ts'
 import { isNoetlError, makeError } from '../errors.ts'
 import { type CallError, type Child, type LeasedCommand, makeCallError } from '../schemas/command.ts'
@@ -5,6 +6,7 @@ import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Task } from '../schemas/playbook.ts'
 import { installHint } from '../schemas/plugin-packages.ts'
 import { put } from '../schemas/put.ts'
+import { withSpan } from '../schemas/trace.ts'
 import { TOKENS } from '../template/calls.ts'
 import { errorEnvelope, outputOf } from '../template/output.ts'
 import { compileTemplate, type Scope, StepResult } from '../template/template.ts'
@@ -47,6 +49,7 @@ export async function callTask(
     const child = readChild(fields)
     return 'child' in child ? child : failed(child.error)
   }
+  const traced = around.traceparent && withSpan(around.traceparent, randomBytes(8).toString('hex'))
   const call: ToolCall = {
     signal: around.signal,
     log: around.log,
@@ -54,6 +57,7 @@ export async function callTask(
     idempotencyKey: keyOf(command, task, visit),
     executionId: command.execution_id,
     step: command.step,
+    ...(traced === undefined ? {} : { traceparent: traced }),
     credentials: around.credentials,
     context: scope.all,
   }
@@ -63,6 +67,7 @@ export async function callTask(
     ...{ command_id: command.command_id, step: command.step, task: task.label, kind: task.kind },
     ...(outcome.error === null ? { status: 'ok' } : { status: 'error', error: outcome.error.kind }),
     seconds: outcome.durationMs / 1000,
+    ...(traced === undefined ? {} : { traceparent: traced, parent_span: around.traceparent!.slice(36, 52) }),
   })
   return task.rows && outcome.error === null ? { ...outcome, result: rowsOf(outcome.result) } : outcome
 }

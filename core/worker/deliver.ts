@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Delivery } from '../bus/deliveries.ts'
 import { publish } from '../channels.ts'
 import type { Outcome } from '../schemas/command.ts'
+import { traceIdOf } from '../schemas/trace.ts'
 import { CallAborted } from '../tools/define.ts'
 import type { Claimed, Lease, Leases } from './leases.ts'
 import type { Reported } from './reports.ts'
@@ -91,7 +92,11 @@ async function work(
     command_id: command.command_id,
     step: command.step,
     kind: command.body.tasks[0]?.kind ?? 'noop',
+    attempt: command.attempt,
+    ...(command.trace === undefined ? {} : { trace: command.trace }),
   }
+  const { trace, ...named } = about
+  const said = trace === undefined ? named : { ...named, trace_id: traceIdOf(trace.traceparent) }
   const startedAt = new Date()
   publish('noetl:command', {
     phase: 'begun',
@@ -112,13 +117,13 @@ async function work(
     ended('aborted')
     // A lost lease: someone else goes on. A stop: the lease is handed back, which announces it again.
     if (!(error instanceof CallAborted))
-      log.error({ err: error, ...about }, 'a command ended without an outcome')
+      log.error({ err: error, ...said }, 'a command ended without an outcome')
     delivery?.ack()
     return undefined
   }
   ended(outcome.status)
   if (outcome.status === 'error') {
-    log.warn({ ...about, code: outcome.error.code, why: outcome.error.message }, 'a command failed')
+    log.warn({ ...said, code: outcome.error.code, why: outcome.error.message }, 'a command failed')
   }
   const goOn = !stop.aborted && mayGoOn(since)
   const reported = await report(lease, outcome, startedAt.toISOString(), goOn)

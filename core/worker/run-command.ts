@@ -34,6 +34,8 @@ export interface Surroundings {
   tools: ToolRegistry
   log: Logger
   signal: AbortSignal
+  /** Of the command's span. */
+  traceparent?: string
   credentials(alias: string): Promise<Credential>
   /** Values of the keychain entries that the command names, by entry; those that cannot be had are left out. */
   keychain(command: LeasedCommand): Promise<JsonObject>

@@ -20,7 +20,7 @@ const FORM_TYPE = 'application/x-www-form-urlencoded'
 /** Makes the request out of the step's fields. Throws ToolError `schema` for what cannot be sent. */
 export function buildRequest(
   fields: HttpInput,
-  made: { auth: Record<string, string>; idempotencyKey: string },
+  made: { auth: Record<string, string>; idempotencyKey: string; traceparent?: string | undefined },
 ): Outgoing {
   const url = buildUrl(fields)
   const method = (fields.method ?? 'GET').toUpperCase()
@@ -40,6 +40,7 @@ export function buildRequest(
   setDefault(headers, 'Accept', '*/*')
   setDefault(headers, 'Accept-Encoding', 'gzip, deflate, br')
   setDefault(headers, 'User-Agent', 'noetl-tool-http')
+  if (made.traceparent !== undefined) setDefault(headers, 'traceparent', made.traceparent)
   if (KEYED.has(method)) setDefault(headers, 'Idempotency-Key', made.idempotencyKey)
   // Both follow from the body; a second opinion would break the framing of the request.
   headers.delete('content-length')

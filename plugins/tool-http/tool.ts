@@ -31,7 +31,11 @@ export function httpTool(options: HttpToolOptions = {}): Tool<typeof input, type
     effect: 'keyed',
     async run(fields, call) {
       const auth = await authHeaders(fields, (alias) => call.credentials(alias))
-      const outgoing = buildRequest(fields, { auth, idempotencyKey: call.idempotencyKey })
+      const outgoing = buildRequest(fields, {
+        auth,
+        idempotencyKey: call.idempotencyKey,
+        traceparent: call.traceparent,
+      })
       const result = await withinTime(fields, outgoing, call, async (signal) => {
         const startedAt = performance.now()
         const answer = await exchange(outgoing, {

@@ -283,6 +283,8 @@ def run(frame, namespace):
         "context": context,
         "variables": context.get("ctx", {}),
     }
+    if "traceparent" in frame:
+        os.environ["TRACEPARENT"] = frame["traceparent"]
     import_libs(frame.get("libs"), namespace)
     namespace.update(extras)
     namespace.update(arguments)

@@ -62,6 +62,7 @@ export function pythonTool(options: PythonToolOptions = {}): Tool<typeof input, 
       code,
       args: fields.input ?? {},
       libs: fields.libs ?? null,
+      ...(call.traceparent === undefined ? {} : { traceparent: call.traceparent }),
       context: /\b(context|variables)\b/.test(code) ? call.context() : null,
     }
     const limit = Number(fields.timeout ?? fields.timeout_seconds ?? options.timeoutSeconds ?? 0)

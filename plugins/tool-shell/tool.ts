@@ -48,7 +48,7 @@ export function shellTool(options: ShellToolOptions = {}): Tool<typeof input, ty
       worker: process.env,
       passed: options.passEnvironment ?? [],
       args: fields.input ?? {},
-      env: fields.env ?? {},
+      env: { ...(call.traceparent === undefined ? {} : { TRACEPARENT: call.traceparent }), ...fields.env },
     })
     const limit = Number(fields.timeout ?? fields.timeout_seconds ?? options.timeoutSeconds ?? 0)
     const stopping = stoppable(call, limit)

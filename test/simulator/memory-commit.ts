@@ -73,7 +73,7 @@ function apply(tables: Tables, transition: Transition, held: QueueRow[]): void {
       ...letter,
       execution_id,
       catalog_id: kept.row.catalog_id,
-      trace_id: null,
+      trace_id: letter.trace_id ?? null,
       status: 'open',
       created_at: new Date(now),
       settled_at: null,

@@ -72,7 +72,7 @@ export function letterStatements(tables: Tables): Letters {
           kept.letters.set(letter_id, {
             ...copy(letter),
             catalog_id: kept.row.catalog_id,
-            trace_id: null,
+            trace_id: kept.row.state.trace?.traceparent.slice(3, 35) ?? null,
             status: 'open',
             created_at: new Date(tables.now()),
             settled_at: null,
