@@ -184,6 +184,8 @@ export function makeEngine(parts: {
   /** Goes on until the inbox is empty. */
   async function work(executionId: string): Promise<void> {
     for (;;) {
+      // What arrives in one request arrives in one go.
+      await Promise.resolve()
       const batch = inboxes.get(executionId)?.splice(0) ?? []
       if (batch.length === 0) {
         inboxes.delete(executionId)

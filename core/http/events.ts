@@ -78,6 +78,9 @@ const KNOWN = [
   ...INFORMATIVE,
 ]
 
+/** Names of events that settle a command, as they may be written. */
+const OUTCOME = /^call[._](?:done|error|waiting|retrying)$/
+
 interface Taken {
   event_id: string | null
   commands_generated: number
@@ -135,24 +138,36 @@ export function eventRoutes(app: FastifyInstance, parts: Parts, prefix: string):
 
 export type BatchResult = Taken | { error: string; code: string; status: number }
 
-/** Events of one execution one after the other, executions side by side. */
+/**
+ * Executions side by side. Of one execution the outcomes that follow each other are taken together, so that they are
+ * decided and committed at once; whatever else is between them waits for those before it.
+ */
 export async function takeBatch(parts: Parts, { events, ...common }: Batch): Promise<BatchResult[]> {
   const results: BatchResult[] = new Array(events.length)
-  const chains = new Map<string, Promise<void>>()
+  /** By execution: what an outcome waits for, and what all else waits for. */
+  const lines = new Map<string, { before: Promise<unknown>; all: Promise<unknown> }>()
   for (const [i, event] of events.entries()) {
     const key = String(event.execution_id ?? common.execution_id)
-    const before = chains.get(key)
+    const { before, all } = lines.get(key) ?? { before: undefined, all: undefined }
+    const outcome = OUTCOME.test(event.name ?? event.event_type ?? '')
     const take = async () => {
-      if (before !== undefined) await before
+      const wait = outcome ? before : all
+      if (wait !== undefined) await wait
       results[i] = await takeEvent(parts, event, common).catch((error: unknown) => {
         const told = isNoetlError(error) ? error : unstorable(error)
         if (told === undefined) throw error
         return { error: told.message, code: told.code, status: told.statusCode }
       })
     }
-    chains.set(key, take())
+    const taken = take()
+    lines.set(
+      key,
+      outcome
+        ? { before: before ?? Promise.resolve(), all: Promise.all([all, taken]) }
+        : { before: taken, all: taken },
+    )
   }
-  await Promise.all(chains.values())
+  await Promise.all([...lines.values()].map(({ all }) => all))
   return results
 }
 

@@ -303,3 +303,36 @@ t.test('reports: of those that come too late the first eight of a command are ke
   t.equal((await report('w', execution_id)).status, 409, 'an id that is of something else')
   t.equal(await late(), 8)
 })
+
+t.test('outcomes of one execution that arrive in one batch are committed together', async (t) => {
+  await gateway.register(`metadata: {path: events/many}
+workflow:
+- step: start
+  loop: {in: "{{ range(20) }}", iterator: n, spec: {mode: parallel, max_in_flight: 20}}
+  tool: {kind: noop}`)
+  const execution_id = await gateway.execute('events/many')
+  const issued = (await eventsOf(execution_id)).filter((event) => event.event_type === 'command.issued')
+  t.equal(issued.length, 20)
+  const about = (name: string, command_id: string) => ({
+    ...{ execution_id, step: 'start', name, worker_id: 'w', payload: { command_id, result: command_id } },
+  })
+  for (const { event_id } of issued) await send('POST', '/api/events', about('command.claimed', event_id))
+  const revision = async () =>
+    (await pool.query('SELECT revision FROM noetl.execution WHERE execution_id = $1', [execution_id])).rows[0]
+      .revision
+  const before = await revision()
+  const { body } = await send<{ results: { outcome: string }[] }>('POST', '/api/events/batch', {
+    events: issued.map(({ event_id }) => about('call.done', event_id)),
+  })
+  t.same(
+    body.results.map(({ outcome }) => outcome),
+    issued.map(() => 'recorded'),
+  )
+  t.equal((await revision()) - before, 1)
+  const done = (await eventsOf(execution_id)).filter((event) => event.event_type === 'call.done')
+  t.same(
+    done.map(({ result }) => result),
+    issued.map(({ event_id }) => event_id),
+    'in their order',
+  )
+})
