@@ -1,5 +1,5 @@
 import { makeError } from '../errors.ts'
-import { compilePlaybook } from '../playbook/compile.ts'
+import { readText } from '../playbook/read-aside.ts'
 import type { Store } from '../store/store.ts'
 import { makePlan, type Plan } from './plan.ts'
 
@@ -30,6 +30,6 @@ export function makePlans(store: Pick<Store, 'getCatalogEntry'>): Plans {
 async function loadPlan(store: Pick<Store, 'getCatalogEntry'>, catalogId: string): Promise<Plan> {
   const entry = await store.getCatalogEntry({ catalogId })
   if (entry === undefined) throw makeError('NOETL_ERR_PLAYBOOK_NOT_FOUND', [`catalog id ${catalogId}`, ''])
-  const { playbook } = compilePlaybook(entry.content)
+  const playbook = await readText('registered', entry.content, entry.content.length)
   return makePlan(playbook, { catalogId, path: entry.path, version: entry.version })
 }

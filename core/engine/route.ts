@@ -13,7 +13,7 @@ import { isResult, type Turn } from './turn.ts'
 import { ctxValues } from './values.ts'
 
 /** Steps without tools that one turn goes through before it lets others have theirs. */
-const INLINE_STEPS = 200
+const INLINE_STEPS = 40
 
 /** Steps that an execution may enter one after the other without a command between: more is a cycle without end. */
 const IDLE_STEPS = 10_000

@@ -1,12 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { makeError, type NoetlError } from '../errors.ts'
-import { compilePlaybook, readPlaybook } from '../playbook/compile.ts'
-import { describe } from '../playbook/describe.ts'
-import { type ReadDocument, tooLarge } from '../playbook/document.ts'
 import { nearest } from '../playbook/faults.ts'
-import type { Json } from '../schemas/json.ts'
-import type { PlaybookLimits } from '../schemas/playbook-limits.ts'
+import { readText } from '../playbook/read-aside.ts'
+import type { Submitted } from '../playbook/submission.ts'
 import {
   addCatalogEntry,
   archiveEntries,
@@ -37,30 +34,24 @@ const Resource = Type.Object({
 const Archive = Type.Object({ path: Type.String({ minLength: 1 }), version: Version })
 const CatalogId = Type.Object({ catalog_id: IdParams.properties.id })
 
-/** Characters of a path. It goes into an index, whose entries are short. */
-const MAX_PATH = 500
 const MAX_VERSION = 2_147_483_647
 
 /** `/api/catalog/…` and `/api/v2/catalog/…`. */
 export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string): void {
   const pool = parts.pools.durable
-  const { limits } = parts.config.playbook
 
   app.post<{ Body: Static<typeof Register> }>(
     `${prefix}/catalog/register`,
     { schema: { body: Register, summary: 'Stores a playbook as the next version of its path' } },
     async (request) => {
-      const { content, resource_type } = request.body
-      const { entry, warnings } = await register(parts, readContent(content, limits), resource_type)
-      return {
-        status: 'success',
-        message: `${entry.kind} '${entry.path}' version '${entry.version}' registered`,
-        path: entry.path,
-        version: entry.version,
-        catalog_id: entry.catalog_id,
-        kind: entry.kind,
-        warnings,
-      }
+      const { text: content, about, workload, warnings } = await read(parts, request.body, true)
+      const { path, kind, name } = about
+      const catalog_id = parts.newId()
+      // The text is kept as it was given.
+      const entry = { catalog_id, path, kind, content, payload: workload, meta: { name } }
+      const version = await addCatalogEntry(pool, entry)
+      const message = `${kind} '${path}' version '${version}' registered`
+      return { status: 'success', message, path, version, catalog_id, kind, warnings }
     },
   )
 
@@ -68,9 +59,8 @@ export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string
     `${prefix}/catalog/validate`,
     { schema: { body: Register, summary: 'Checks a playbook as register would, and stores nothing' } },
     async (request) => {
-      const { document } = readContent(request.body.content, limits)
-      const { warnings } = compilePlaybook(document, await known(parts))
-      return { status: 'success', ...describe(document.root), warnings }
+      const { about, warnings } = await read(parts, request.body, false)
+      return { status: 'success', ...about, warnings }
     },
   )
 
@@ -131,44 +121,20 @@ export function catalogRoutes(app: FastifyInstance, parts: Parts, prefix: string
   }
 }
 
-/** What a playbook that comes in is checked by. */
-async function known(parts: Parts): Promise<Parameters<typeof compilePlaybook>[1]> {
-  const [toolKinds, tools] = await Promise.all([parts.toolKinds(), parts.tools()])
-  return { toolKinds, tools, limits: parts.config.playbook.limits }
-}
-
-/** Compiles and stores. The text is kept as it was given; kinds other than Playbook are stored unseen. */
-async function register(
+/** Reads and checks what came in, with the limits and the tools of this server. */
+async function read(
   parts: Parts,
-  { text: content, document }: Content,
-  resourceType: string | null | undefined,
-): Promise<{
-  entry: { path: string; version: number; catalog_id: string; kind: string }
-  warnings: unknown
-}> {
-  const { root } = document
-  const about = describe(root)
-  checkName('metadata.path', about.path, MAX_PATH)
-  // The document's own word wins; a document that says nothing is what it was sent as.
-  const kind = root.kind === undefined ? resourceType?.trim() || about.kind : about.kind
-  checkName('kind', kind, 100)
-  let payload: Json = null
-  let warnings: unknown = []
-  if (kind.toLowerCase() === 'playbook') {
-    const compiled = compilePlaybook(document, { ...(await known(parts)), lenient: true })
-    payload = compiled.playbook.workload
-    warnings = compiled.warnings
-  }
-  const catalog_id = parts.newId()
-  const version = await addCatalogEntry(parts.pools.durable, {
-    catalog_id,
-    path: about.path,
-    kind,
-    content,
-    payload,
-    meta: { name: about.name },
-  })
-  return { entry: { path: about.path, version, catalog_id, kind }, warnings }
+  { content, resource_type }: Static<typeof Register>,
+  register: boolean,
+): Promise<Submitted> {
+  const [toolKinds, tools] = await Promise.all([parts.toolKinds(), parts.tools()])
+  const { limits } = parts.config.playbook
+  const resourceType = resource_type ? { resourceType: resource_type } : {}
+  return readText(
+    'submission',
+    { content, register, ...resourceType, limits, toolKinds, tools },
+    content.length,
+  )
 }
 
 /** The entry a request names; a 404 with near names when there is none. */
@@ -216,49 +182,6 @@ export function readVersion(version: string | number | null | undefined): number
     `body/version must be a whole number or "latest"; seen: ${JSON.stringify(version)}`,
   ])
 }
-
-/** Names stand in indexes, messages and addresses: they are short and of one line. */
-function checkName(field: string, name: string, limit: number): void {
-  const wrong =
-    name.length > limit
-      ? `has ${name.length} characters; ${limit} at most were expected`
-      : /\p{Cc}/u.test(name)
-        ? 'has control characters'
-        : undefined
-  if (wrong === undefined) return
-  const message = `${field} ${wrong}`
-  throw makeError('NOETL_ERR_PLAYBOOK_INVALID', [message], {
-    details: { faults: [{ message, line: 1, column: 1, path: field }] },
-  })
-}
-
-interface Content {
-  text: string
-  document: ReadDocument
-}
-
-/**
- * Content is YAML, plain or in base64: base64 if it decodes strictly and the result is a mapping. What is too much
- * even in base64 is refused before it is looked at.
- */
-function readContent(content: string, limits: PlaybookLimits): Content {
-  const most = Math.ceil(limits.bytes / 3) * 4
-  const compact = content.length <= 2 * most ? content.replace(/\s+/g, '') : content
-  if (compact.length > most && content.length > limits.bytes) {
-    throw tooLarge(`${content.length} bytes or more`, limits.bytes)
-  }
-  if (compact.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(compact)) {
-    const bytes = Buffer.from(compact, 'base64')
-    const text = bytes.toString('utf8')
-    // Words without a blank between them are base64 too: only with a colon it can have been a mapping.
-    if (bytes.includes(COLON) && Buffer.from(text, 'utf8').equals(bytes)) {
-      return { text, document: readPlaybook(text, limits) }
-    }
-  }
-  return { text: content, document: readPlaybook(content, limits) }
-}
-
-const COLON = 58
 
 function presentEntry(entry: CatalogEntry): object {
   return {
