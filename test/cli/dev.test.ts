@@ -37,7 +37,7 @@ t.test(
       /✓ Postgres runs on port \d+, data in/,
       /✓ NATS with JetStream runs/,
       /✓ the server listens on (\S+)/,
-      /✓ a worker takes commands: artifact, container, duckdb, http, nats, noop, postgres, python, /,
+      /✓ a worker takes commands: artifact, container, duckdb, ducklake, http, nats, noop, postgres, python, /,
       /COMPLETED {2}tests\/fixtures\/playbooks\/hello_world/,
       /COMPLETED {2}samples\/orders_report/,
     ]) {
