@@ -52,7 +52,11 @@ function makeTool(
     async run(fields, call) {
       call.signal.throwIfAborted()
       if (closed) throw new ToolError('cancelled', `The ${kind} tool is closed: its worker stops.`)
-      engine ??= loadEngine(options, kind === 'ducklake')
+      engine ??= loadEngine(options, kind === 'ducklake').catch((error: unknown) => {
+        // What kept it from loading may pass; kept, it would fail every later call of this worker.
+        engine = undefined
+        throw error
+      })
       return (await engine).run(fields, call)
     },
     async close() {
