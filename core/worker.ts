@@ -4,7 +4,6 @@ import type { Logger } from 'pino'
 import { connectBus, ensurePatiently } from './bus/bus.ts'
 import type { Config } from './config.ts'
 import { makeError } from './errors.ts'
-import { commandTraceparent, traceIdOf } from './schemas/trace.ts'
 import { requireToken } from './token.ts'
 import { type BrokenPlugin, broken } from './tools/check-plugin.ts'
 import { CONTRACT } from './tools/define.ts'
@@ -19,6 +18,7 @@ import { makeReports } from './worker/reports.ts'
 import { runCommand } from './worker/run-command.ts'
 import { askWaiting, isUnreachable, makeServers } from './worker/servers.ts'
 import { type Taking, takeCommands } from './worker/take.ts'
+import { traced } from './worker/traced.ts'
 
 /** A worker that takes commands. */
 export interface Worker {
@@ -111,14 +111,10 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
       slots,
       leases,
       log,
-      run: (lease) => {
-        const { execution_id, step, command_id, attempt, trace } = lease.command
-        const traceparent = trace === undefined ? undefined : commandTraceparent(trace, command_id, attempt)
-        const about = traceparent === undefined ? {} : { trace_id: traceIdOf(traceparent) }
-        return runCommand(lease.command, {
+      run: (lease) =>
+        runCommand(lease.command, {
           tools,
-          log: log.child({ execution_id, command_id, step, ...about }),
-          ...(traceparent === undefined ? {} : { traceparent }),
+          ...traced(lease.command, log),
           signal: lease.signal,
           credentials,
           keychain: (command) =>
@@ -131,8 +127,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
               now: () => new Date().toISOString(),
             }),
           now: () => new Date().toISOString(),
-        })
-      },
+        }),
       report: makeReports({ workerId: name, servers, log }),
     })
     taking = commands
