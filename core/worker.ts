@@ -14,8 +14,9 @@ import { artifactTool } from './worker/artifact.ts'
 import { makeCredentials } from './worker/credentials.ts'
 import { makeKeychain, storedKey } from './worker/keychain.ts'
 import { makeLeases } from './worker/leases.ts'
+import { withOutput } from './worker/output.ts'
 import { makeReports } from './worker/reports.ts'
-import { runCommand } from './worker/run-command.ts'
+import { runCommand, type Surroundings } from './worker/run-command.ts'
 import { askWaiting, isUnreachable, makeServers } from './worker/servers.ts'
 import { type Taking, takeCommands } from './worker/take.ts'
 import { traced } from './worker/traced.ts'
@@ -111,23 +112,25 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
       slots,
       leases,
       log,
-      run: (lease) =>
-        runCommand(lease.command, {
+      run: ({ command, signal, hint }) => {
+        const around: Surroundings = {
           tools,
-          ...traced(lease.command, log),
-          signal: lease.signal,
+          ...traced(command, log),
+          signal,
           credentials,
-          keychain: (command) =>
-            keychain(command, {
+          keychain: (of) =>
+            keychain(of, {
               tools,
               log,
-              signal: lease.signal,
+              signal,
               credentials,
               stored: (catalogId, name, executionId) => storedKey(servers, { catalogId, name, executionId }),
               now: () => new Date().toISOString(),
             }),
           now: () => new Date().toISOString(),
-        }),
+        }
+        return withOutput(command, around, { servers, hint, log }, (own) => runCommand(command, own))
+      },
       report: makeReports({ workerId: name, servers, log }),
     })
     taking = commands

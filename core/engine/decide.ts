@@ -164,6 +164,10 @@ function takeReport(turn: Turn, report: Report): boolean {
   if (report.started_at !== null) {
     turn.tell({ ...place, event_type: 'step.enter', created_at: report.started_at, meta })
   }
+  if (report.outcome.log !== undefined) {
+    const context = report.outcome.log as unknown as JsonObject
+    turn.tell({ ...place, event_type: 'call.log', context, meta })
+  }
   const planned = turn.plan.step(run.step)
   if (outcome.status === 'waiting') {
     beginWait(turn, { ...place, meta }, outcome)

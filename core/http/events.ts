@@ -63,6 +63,7 @@ const INFORMATIVE = [
   'command.completed',
   'command.failed',
   'worker.note',
+  'call.log',
 ]
 /** What the engine tells itself when a report is recorded: a worker's word of it is taken and not kept twice. */
 const TOLD_BY_ENGINE = ['step.enter', 'step.exit']

@@ -18,19 +18,31 @@ export function readOutcome(name: ReportName, payload: JsonObject): Outcome {
     facets: isObject(told.facets) ? told.facets : {},
   }
   const set = isObject(payload.set) ? payload.set : {}
-  const step = isObject(payload.step) ? { step: payload.step } : {}
-  if (name === 'call.done') return { status: 'ok', error: null, result, set, meta, ...step }
+  const rest = {
+    ...(isObject(payload.step) ? { step: payload.step } : {}),
+    ...(isObject(payload.log) ? { log: payload.log as unknown as NonNullable<Outcome['log']> } : {}),
+  }
+  if (name === 'call.done') return { status: 'ok', error: null, result, set, meta, ...rest }
   const resume = isObject(payload.resume) ? payload.resume : {}
   if (name === 'call.retrying') {
     const delay = Number(payload.delay_seconds)
     const error = payload.error === null || payload.error === undefined ? null : readError(payload.error)
     const delay_seconds = Number.isFinite(delay) ? Math.min(MAX_DELAY_SECONDS, Math.max(0, delay)) : 0
-    return { status: 'retrying', error, result, set, meta, resume, delay_seconds }
+    return { status: 'retrying', error, result, set, meta, resume, delay_seconds, ...rest }
   }
   if (name === 'call.waiting') {
-    return { status: 'waiting', error: null, result, set, meta, child: readChild(payload.child), resume }
+    return {
+      status: 'waiting',
+      error: null,
+      result,
+      set,
+      meta,
+      child: readChild(payload.child),
+      resume,
+      ...rest,
+    }
   }
-  return { status: 'error', error: readError(payload.error), result, set, meta, ...step }
+  return { status: 'error', error: readError(payload.error), result, set, meta, ...rest }
 }
 
 /** A worker's error: a text, or an object of which at least the message is taken. */

@@ -12,6 +12,7 @@ import { executionRoutes } from './executions.ts'
 import { gcpTokenRoutes } from './gcp-token.ts'
 import { healthRoutes } from './health.ts'
 import { keychainRoutes } from './keychain.ts'
+import { logRoutes } from './logs.ts'
 import { loopRoutes } from './loops.ts'
 import type { Parts } from './parts.ts'
 import { queueRoutes } from './queue.ts'
@@ -43,6 +44,7 @@ export function allRoutes(app: FastifyInstance, parts: Parts, version: string): 
     keychainRoutes(app, parts, prefix)
     varRoutes(app, parts, prefix)
     resultRoutes(app, parts, prefix)
+    logRoutes(app, parts, prefix)
     loopRoutes(app, parts, prefix)
     renderRoutes(app, parts, prefix)
     replayRoutes(app, parts, prefix)

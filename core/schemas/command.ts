@@ -132,6 +132,16 @@ export function makeCallError(about: Pick<CallError, 'kind' | 'message'> & Parti
   return { code: null, retryable: false, status: null, status_code: null, retry_after: null, ...about }
 }
 
+/** A line that a tool wrote while a command ran. */
+export interface OutputLine {
+  /** ISO time. */
+  at: string
+  level: 'debug' | 'info' | 'warn' | 'error'
+  /** `stdout` or `stderr` of what a tool ran; absent: the tool itself said it. */
+  stream?: string
+  text: string
+}
+
 /** What running a command's body came to. */
 export type Outcome = {
   /** Result of the step: of the single tool, or of the pipeline merged. On error, what there was of it. */
@@ -140,6 +150,8 @@ export type Outcome = {
   set: JsonObject
   /** Values that `step.*` names were given: for the step's own `set` and arcs. */
   step?: JsonObject
+  /** Output that was not sent before. */
+  log?: { lines: OutputLine[] }
   meta: {
     duration_ms: number
     /** Tool calls made, retries included. */

@@ -12,6 +12,7 @@ export const EVENT_TYPES = [
   'command.retried',
   'step.enter',
   'step.skipped',
+  'call.log',
   'call.waiting',
   'call.retrying',
   'call.done',

@@ -85,6 +85,23 @@ export async function countEvents(
   return rows[0]!.count
 }
 
+/** Output of commands, in the order in which it came. */
+export async function listLogs(
+  pool: pg.Pool,
+  executionId: string,
+  { step, since, limit }: { step: string | null; since: string; limit: number },
+): Promise<EventRow[]> {
+  const { rows } = await pool.query<EventRow>({
+    name: 'list-logs',
+    text: `SELECT ${COLUMNS} FROM noetl.event
+           WHERE execution_id = $1 AND event_id > $2 AND event_type = 'call.log'
+             AND ($3::text IS NULL OR node_name = $3)
+           ORDER BY event_id LIMIT $4`,
+    values: [executionId, since, step, limit],
+  })
+  return rows
+}
+
 /**
  * Appends a fact that a client reports and that moves nothing, unless an event with the same key was
  * taken before or the execution has ended. Says which of these it was.

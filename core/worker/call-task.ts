@@ -52,7 +52,7 @@ export async function callTask(
   const traced = around.traceparent && withSpan(around.traceparent, randomBytes(8).toString('hex'))
   const call: ToolCall = {
     signal: around.signal,
-    log: around.log,
+    log: around.toolLog ?? around.log,
     attempt: run,
     idempotencyKey: keyOf(command, task, visit),
     executionId: command.execution_id,

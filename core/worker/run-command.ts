@@ -6,7 +6,7 @@ import type { Task } from '../schemas/playbook.ts'
 import { lay, put } from '../schemas/put.ts'
 import { errorEnvelope } from '../template/output.ts'
 import { compileCondition, compileTemplate } from '../template/template.ts'
-import type { Credential } from '../tools/define.ts'
+import type { Credential, ToolLog } from '../tools/define.ts'
 import type { ToolRegistry } from '../tools/registry.ts'
 import { type Called, callTask, namesAfter, outputAfter, problemOf } from './call-task.ts'
 import type { CallOutcome } from './call-tool.ts'
@@ -34,6 +34,8 @@ export interface Surroundings {
   tools: ToolRegistry
   log: Logger
   signal: AbortSignal
+  /** What tools log, kept for who looks at the execution; absent: `log`. */
+  toolLog?: ToolLog
   /** Of the command's span. */
   traceparent?: string
   credentials(alias: string): Promise<Credential>

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { type Captured, capture, type Room } from './captured.ts'
 import type { Guard } from './guard.ts'
+import { type LineReader, lineReader } from './lines.ts'
 import { endGroup } from './process-group.ts'
 
 /** How one command ended. */
@@ -29,6 +30,8 @@ export async function runCommand(
     room: Room
     graceMs: number
     guard: Guard
+    /** Hears what it writes, line by line, as it writes it. */
+    onLine(stream: 'stdout' | 'stderr', line: string): void
     /** Stops the command when it aborts. */
     stop: AbortSignal
   },
@@ -48,7 +51,11 @@ export async function runCommand(
   // 'exit' and not 'close': a process that left the group may hold a pipe open, which must not hold the call.
   const exited = once(child, 'exit')
   const closed = once(child, 'close')
-  collect(child, { stdout, stderr })
+  const lines = {
+    stdout: lineReader((line) => options.onLine('stdout', line)),
+    stderr: lineReader((line) => options.onLine('stderr', line)),
+  }
+  collect(child, { stdout, stderr }, lines)
 
   let ending: Promise<void> | undefined
   const end = () => {
@@ -75,6 +82,8 @@ export async function runCommand(
     unwatch()
     child.stdout?.destroy()
     child.stderr?.destroy()
+    lines.stdout.end()
+    lines.stderr.end()
   }
   return {
     exitCode: child.exitCode,
@@ -89,9 +98,16 @@ function failureOf(child: ChildProcess): Promise<Error> {
   return new Promise((resolve) => child.once('error', resolve))
 }
 
-function collect(child: ChildProcess, into: { stdout: Captured; stderr: Captured }): void {
+function collect(
+  child: ChildProcess,
+  into: { stdout: Captured; stderr: Captured },
+  lines: { stdout: LineReader; stderr: LineReader },
+): void {
   for (const name of ['stdout', 'stderr'] as const) {
-    child[name]?.on('data', (part: Buffer) => into[name].add(part))
+    child[name]?.on('data', (part: Buffer) => {
+      into[name].add(part)
+      lines[name].read(part)
+    })
     child[name]?.on('error', () => {})
   }
 }

@@ -54,13 +54,14 @@ export function shellTool(options: ShellToolOptions = {}): Tool<typeof input, ty
     const stopping = stoppable(call, limit)
     const room = { left: maxOutputBytes, onFull: () => stopping.stop('full') }
     const ended: Ended[] = []
+    const onLine = (stream: string, line: string) => call.log.info({ stream, line }, 'output of a command')
 
     async function runAll(): Promise<JsonObject> {
       const cwd = await folderOf(fields.cwd, options.cwd ?? process.cwd())
       const program = await programOf(shell, process.env.PATH)
       for (const command of commands) {
         if (stopping.why() === undefined) {
-          const around = { shell: program, cwd, env, room, graceMs, guard, stop: stopping.signal }
+          const around = { shell: program, cwd, env, room, graceMs, guard, stop: stopping.signal, onLine }
           ended.push(
             await runCommand(command, around).catch((error: unknown) => {
               throw startFailure(error, shell)

@@ -22,6 +22,7 @@ const SURFACE: Record<string, string> = {
     'id --server --token --request-timeout --step --done --result --failed --retry --reason --json',
   'execution show': 'id --server --token --request-timeout --full --json',
   'execution watch': 'id --server --token --request-timeout --timeout --full --json',
+  logs: 'id --server --token --request-timeout --follow --step --json',
   'playbook list': '--server --token --request-timeout --all --json',
   'playbook register': 'files --server --token --request-timeout --recursive --json',
   'playbook schema': '--json',
