@@ -49,11 +49,10 @@ t.test(
     const run = await gateway.run(PLAYBOOK)
     t.equal(run.status, 'COMPLETED')
     subscription.unsubscribe()
-    t.same(
-      heard.map((notification) => notification.step),
-      ['start', 'end'],
-    )
-    const [first] = heard
+    // What follows, the worker may have been given with the answer to its report.
+    const [first, ...others] = heard
+    t.equal(first?.step, 'start')
+    t.same(others, others.length === 0 ? [] : [{ ...others[0], step: 'end' }])
     t.equal(first?.execution_id, run.execution_id)
     t.equal(first?.server_url, gateway.server.url)
     t.match(first, { queue_id: /^\d+$/, event_id: first?.queue_id ?? '', command_id: first?.queue_id ?? '' })
@@ -187,8 +186,10 @@ t.test('a stream that takes no messages any more is made anew', { timeout: 60_00
   // As one whose files vanished, or whose disk is full.
   await manager.streams.update('NOETL_COMMANDS', { discard: DiscardPolicy.New, max_bytes: 1 })
   t.notOk(await bus.accepts(place, about))
-  t.equal((await gateway.run(PLAYBOOK)).status, 'COMPLETED')
-  t.ok(await bus.accepts(place, about))
+  await until('a stream that takes messages', async () => {
+    t.equal((await gateway.run(PLAYBOOK)).status, 'COMPLETED', 'work goes on meanwhile')
+    return bus.accepts(place, about)
+  })
 })
 
 t.test('a connection whose server is gone can be closed', { timeout: 60_000 }, async (t) => {
