@@ -54,8 +54,9 @@ t.test(
       .map((row) => ({ ...row, executions: EXECUTIONS }))
     t.same(calls.rows, expected, 'every step ran as often as the playbook says, in every execution')
     const odd = await db.query(
-      `SELECT event_type, count(*)::int FROM noetl.event
-     WHERE event_type IN ('call.error', 'command.late', 'command.lease_expired', 'playbook.failed') GROUP BY 1`,
+      `SELECT event_type, worker_id, node_name AS step, left(error->>'message', 300) AS message, count(*)::int FROM noetl.event
+     WHERE event_type IN ('call.error', 'command.late', 'command.lease_expired', 'playbook.failed')
+     GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT 20`,
     )
     t.same(odd.rows, [])
     const written = await db.query(
@@ -64,9 +65,15 @@ t.test(
     )
     t.same(written.rows, [{ orders: 119 * EXECUTIONS, regions: 4 * EXECUTIONS, queue: 0 }])
     const results = await db.query(
-      `SELECT DISTINCT result->'rows'->0->'report'->>'total' AS total FROM noetl.event WHERE event_type = 'call.done' AND node_name = 'end'`,
+      `SELECT (result->'rows'->0->'report') - 'run' AS report, count(*)::int AS executions, min(execution_id)::text AS first
+     FROM noetl.event WHERE event_type = 'call.done' AND node_name = 'end' GROUP BY 1 ORDER BY 2 DESC LIMIT 20`,
     )
-    t.equal(results.rows.length, 1, 'all came to the same sum')
+    t.match(
+      results.rows,
+      [{ executions: EXECUTIONS, report: { orders: 119, loaded: 119, total: 26953.25 } }],
+      'all came to the same report',
+    )
+    t.equal(results.rows.length, 1)
     t.equal(new Set(ids).size, EXECUTIONS)
     const claimed = await db.query(
       `SELECT DISTINCT worker_id FROM noetl.event WHERE event_type = 'command.claimed' ORDER BY 1`,
