@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { makeError } from './errors.ts'
 import type { EncryptionKey } from './schemas/encryption-key.ts'
 import { isObject, type JsonObject } from './schemas/json.ts'
+import { isPlaceName } from './schemas/lanes.ts'
 import { PLAYBOOK_LIMITS, type PlaybookLimits } from './schemas/playbook-limits.ts'
 
 /** Everything that can be set, read once at the start. The CLI's flags lie over the environment. */
@@ -51,9 +52,12 @@ export interface Config {
   reannounceSeconds: number
   /** Seconds a process waits for Postgres and NATS at its start. */
   startPatienceSeconds: number
+  /** Which commands go to which pool of workers; the first rule that holds decides. */
+  routes: readonly { kind?: string; step?: string; path?: string; pool: string }[]
   worker: {
     name: string
     slots: number
+    /** Empty: all that there are. */
     lanes: readonly string[]
     pool: string
     /** Seconds that running commands have to finish when the worker is told to stop. */
@@ -158,10 +162,11 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     leaseSeconds: number('NOETL_LEASE_SECONDS', 15, 1, 3600),
     reannounceSeconds: number('NOETL_REANNOUNCE_SECONDS', 5, 0.1, 3600),
     startPatienceSeconds: number('NOETL_START_PATIENCE_SECONDS', 30, 0, 3600),
+    routes: readRoutes(),
     worker: {
       name: get('NOETL_WORKER_NAME') ?? `${hostname()}-${process.pid}`,
       slots: number('NOETL_WORKER_SLOTS', 16, 1, 1000),
-      lanes: list('NOETL_WORKER_LANES', ['normal']),
+      lanes: list('NOETL_WORKER_LANES', []),
       pool: get('NOETL_WORKER_POOL') ?? '',
       graceSeconds: number('NOETL_WORKER_GRACE_SECONDS', 20, 0, 3600),
       port: get('NOETL_WORKER_PORT') === undefined ? undefined : number('NOETL_WORKER_PORT', 0, 0, 65535),
@@ -170,7 +175,7 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     },
   }
   for (const word of [...config.worker.lanes, config.worker.pool]) {
-    if (word !== '' && !/^[A-Za-z0-9_-]+$/.test(word)) {
+    if (word !== '' && !isPlaceName(word)) {
       faults.push(`"${word}" is no name for a lane or pool; letters, digits, - and _ were expected`)
     }
   }
@@ -230,6 +235,21 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     return {}
   }
 
+  function readRoutes(): Config['routes'] {
+    const text = get('NOETL_ROUTES')
+    if (text === undefined) return []
+    try {
+      const given: unknown = JSON.parse(text)
+      if (Array.isArray(given) && given.length <= MOST_ROUTES && given.every(isRoute)) return given
+    } catch {
+      // Told below.
+    }
+    faults.push(
+      `NOETL_ROUTES is not as expected; a JSON list of up to ${MOST_ROUTES} rules such as {"kind": "duckdb", "pool": "analytics"}, each with a pool and with kind, step or path, was expected`,
+    )
+    return []
+  }
+
   function readKey(): EncryptionKey | undefined {
     const file = get('NOETL_ENCRYPTION_KEY_FILE')
     let text = get('NOETL_ENCRYPTION_KEY')
@@ -251,6 +271,21 @@ export function readConfig(flags: Source = {}, env: Source = process.env): Confi
     }
     return { id: createHash('sha256').update(bytes).digest('hex').slice(0, 8), bytes }
   }
+}
+
+const MOST_ROUTES = 100
+
+function isRoute(value: unknown): value is Config['routes'][number] {
+  if (!isObject(value)) return false
+  const { pool, ...conditions } = value
+  const names = Object.keys(conditions)
+  return (
+    typeof pool === 'string' &&
+    isPlaceName(pool) &&
+    names.length > 0 &&
+    names.every((name) => ['kind', 'step', 'path'].includes(name)) &&
+    Object.values(conditions).every((word) => typeof word === 'string' && word !== '')
+  )
 }
 
 /** True for an address that only this machine reaches. */

@@ -26,6 +26,7 @@ export const ERRORS = {
   ],
   NOETL_ERR_PORT_TAKEN: ['Cannot listen on %s: %s. Choose another port with NOETL_PORT or --port.', 500],
   NOETL_ERR_REQUEST_INVALID: ['%s', 422],
+  NOETL_ERR_LANE_UNKNOWN: ['Lane "%s" is unknown; there is %s.%s', 422],
   NOETL_ERR_REQUEST_JSON: ['The body is not JSON: %s', 400],
   NOETL_ERR_REQUEST_URL: ['The address %s cannot be read: %s.', 400],
   NOETL_ERR_REQUEST_HOST: [

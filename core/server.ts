@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { connectBus, ensurePatiently } from './bus/bus.ts'
 import { consumerFigures } from './bus/figures.ts'
-import type { Place } from './bus/streams.ts'
+import { placesOf } from './bus/streams.ts'
 import { publish } from './channels.ts'
 import type { Config } from './config.ts'
 import { makeChildren } from './engine/children.ts'
@@ -10,6 +10,7 @@ import { makeClaims } from './engine/claims.ts'
 import { makeEngine } from './engine/engine.ts'
 import { makeLetters } from './engine/letters.ts'
 import { makePlans } from './engine/plans.ts'
+import { poolsBy } from './engine/pools.ts'
 import { makeError } from './errors.ts'
 import { makeApp } from './http/app.ts'
 import type { Parts } from './http/parts.ts'
@@ -21,12 +22,14 @@ import { openPools, openReadPool, type Pools, waitForStore } from './store/pools
 import { makePostgresMonitor } from './store/postgres-monitor.ts'
 import type { Waiting } from './store/queue.ts'
 import { makeStore } from './store/store.ts'
+import { makeUnserved } from './store/unserved.ts'
 import { kindsOfWorkers } from './store/workers.ts'
 import { type BrokenPlugin, broken } from './tools/check-plugin.ts'
 import type { Effect } from './tools/define.ts'
 import { describeOnce } from './tools/describe.ts'
 import { extendApp, type Seen } from './tools/extend.ts'
 import { discoverPlugins, kindsOf, type PluginManifest } from './tools/host.ts'
+import { type Lanes, makeLanes } from './tools/lanes.ts'
 import { announceDuty } from './upkeep/announce.ts'
 import { childrenDuty } from './upkeep/children.ts'
 import { consumersDuty, followExhausted } from './upkeep/consumers.ts'
@@ -47,9 +50,6 @@ export interface Server {
   /** Stops listening, ends what runs, lets go of Postgres and NATS. Safe twice. */
   close(): Promise<void>
 }
-
-/** Lanes and pools that servers make consumers for; workers make those of their own. */
-const PLACES: Place[] = [{ lane: 'normal', pool: '' }]
 
 /**
  * Composition root of the server: store, bus, engine, routes, upkeep, in the order of their dependence.
@@ -88,7 +88,6 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
       log,
     })
     closers.push(() => bus.close())
-    await ensurePatiently(bus, PLACES, { patienceMs, log })
     const brokenPlugins: BrokenPlugin[] = []
     const onBroken = broken(brokenPlugins, { skip: config.skipBroken, log })
     const manifests = await discoverPlugins({ names: config.plugins, dir: config.pluginsDir, onBroken })
@@ -102,7 +101,13 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
     })
     closers.push(() => app.close())
     allRoutes(app, parts, version)
-    await extendApp(app, { manifests, options: config.pluginOptions, seen: seenBy(parts, reading) })
+    await extendApp(app, {
+      ...{ manifests, options: config.pluginOptions, lanes: parts.lanes },
+      seen: seenBy(parts, reading),
+    })
+    // Lanes and pools that servers make consumers for; workers make those of their own.
+    const places = placesOf(parts.lanes.names, ['', ...config.routes.map(({ pool }) => pool)])
+    await ensurePatiently(bus, places, { patienceMs, log })
     await listen(app, config)
     parts.url = config.publicUrl ?? urlOf(app)
     followExhausted({ bus, store: parts.store, log })
@@ -112,14 +117,14 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
         giveUpDuty(parts),
         announceDuty({
           ...parts,
-          places: PLACES,
+          places,
           afterSeconds: config.reannounceSeconds,
           accepts: (command) => bus.accepts(command, notificationOf(command, parts.url)),
         }),
         stalledDuty(parts),
         childrenDuty(parts),
-        streamDuty({ bus, store: parts.store, places: PLACES }),
-        consumersDuty({ bus, store: parts.store, places: PLACES, log }),
+        streamDuty({ bus, store: parts.store, places }),
+        consumersDuty({ bus, store: parts.store, places, log }),
         retentionDuty({ pools, log, days: config.retentionDays }),
         postgresHealthDuty(parts),
       ],
@@ -146,7 +151,7 @@ async function makeParts(
     manifests,
     brokenPlugins,
   }: Pick<Parts, 'log' | 'bus' | 'brokenPlugins'> & { pools: Pools; manifests: readonly PluginManifest[] },
-): Promise<Parts & { url: string }> {
+): Promise<Parts & { url: string; lanes: Lanes }> {
   const { rows } = await pools.durable.query<{ server: string }>(
     `SELECT nextval('noetl.server_number') AS server`,
   )
@@ -171,6 +176,7 @@ async function makeParts(
   /** What repeating a call does, by tool kind, as the plugins say. */
   const effects = new Map<string, Effect>()
   for (const tool of await tools()) effects.set(tool.kind, tool.effect)
+  const lanes = makeLanes()
   const engine = makeEngine({
     store,
     plans,
@@ -179,6 +185,8 @@ async function makeParts(
     announce,
     leaseSeconds: config.leaseSeconds,
     effectOf: (kind) => effects.get(kind) ?? 'idempotent',
+    poolOf: poolsBy(config.routes),
+    checkLanes: (names) => lanes.check(names),
     onChildren: (parent, begun) => children.begin(parent, begun),
     onEnded: (executionId, parentId) => children.ended(executionId, parentId),
   })
@@ -190,7 +198,7 @@ async function makeParts(
     leaseSeconds: config.leaseSeconds,
     glimpse: engine.glimpse,
   })
-  const parts: Parts & { url: string } = {
+  const parts: Parts & { url: string; lanes: Lanes } = {
     url: '',
     config,
     log,
@@ -199,6 +207,8 @@ async function makeParts(
     store,
     bus,
     engine,
+    lanes,
+    unserved: makeUnserved(pools.relaxed),
     claims,
     children,
     letters: makeLetters({ store, engine, newId, announce }),

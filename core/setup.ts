@@ -1,7 +1,8 @@
 import type { Logger } from 'pino'
 import { connectBus, ensurePatiently } from './bus/bus.ts'
-import { durableOf, type Place, STREAM } from './bus/streams.ts'
+import { durableOf, placesOf, STREAM } from './bus/streams.ts'
 import type { Config } from './config.ts'
+import { NORMAL_LANE } from './schemas/lanes.ts'
 import { migrate } from './store/migrate.ts'
 import { openPools, waitForStore } from './store/pools.ts'
 
@@ -33,7 +34,8 @@ export async function setUp(config: Config, options: { log: Logger }): Promise<S
     log,
   })
   try {
-    const places: Place[] = config.worker.lanes.map((lane) => ({ lane, pool: config.worker.pool }))
+    const lanes = config.worker.lanes.length === 0 ? [NORMAL_LANE] : config.worker.lanes
+    const places = placesOf(lanes, [config.worker.pool, ...config.routes.map(({ pool }) => pool)])
     const created = await ensurePatiently(bus, places, { patienceMs, log })
     return {
       migrations: applied,

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { connectBus, ensurePatiently } from './bus/bus.ts'
+import { placesOf } from './bus/streams.ts'
 import type { Config } from './config.ts'
 import { makeError } from './errors.ts'
 import { requireToken } from './token.ts'
@@ -9,6 +10,7 @@ import { type BrokenPlugin, broken } from './tools/check-plugin.ts'
 import { CONTRACT } from './tools/define.ts'
 import { extendApp, type Seen } from './tools/extend.ts'
 import { discoverPlugins, loadTools, type PluginManifest } from './tools/host.ts'
+import { type Lanes, makeLanes } from './tools/lanes.ts'
 import { version } from './version.ts'
 import { artifactTool } from './worker/artifact.ts'
 import { makeCredentials } from './worker/credentials.ts'
@@ -40,7 +42,7 @@ const HEARTBEAT_MS = 15_000
  * NOETL_ERR_PLUGIN_*, NOETL_ERR_SERVER_UNREACHABLE or NOETL_ERR_BUS_UNREACHABLE, and then nothing is left open.
  */
 export async function startWorker(config: Config, options: { log: Logger }): Promise<Worker> {
-  const { slots, lanes, pool, name, graceSeconds } = config.worker
+  const { slots, pool, name, graceSeconds } = config.worker
   const log = options.log.child({ worker: name })
   const closers: (() => Promise<unknown>)[] = []
   try {
@@ -56,13 +58,16 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
     closers.push(() => tools.close())
     const servers = makeServers({ url: config.serverApiUrl, token: config.apiToken })
     closers.push(() => servers.close())
+    const lanes = makeLanes()
+    /** Those of the configuration, else all there are, which plugins say. */
+    const taken = () => lanes.taken(config.worker.lanes)
     const registration = {
       name,
       kind: 'worker_pool',
       runtime: 'node',
       status: 'ready',
       capacity: slots,
-      labels: { pool, lanes: lanes.join(',') },
+      labels: { pool, lanes: taken().join(',') },
       kinds: tools.kinds(),
       hostname: hostname(),
       pid: process.pid,
@@ -76,8 +81,6 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
       log,
     })
     closers.push(() => bus.close())
-    const places = lanes.map((lane) => ({ lane, pool }))
-    await ensurePatiently(bus, places, { patienceMs, log })
 
     const leases = makeLeases({ workerId: name, servers, log })
     closers.push(async () => leases.close())
@@ -89,6 +92,7 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
     // Before the first command is taken: what fails here must leave none under way.
     const health = await serveHealth(config, {
       manifests,
+      lanes,
       state: () => ({
         status: stopping ? 'draining' : 'ok',
         busy: taking?.busy ?? 0,
@@ -99,17 +103,29 @@ export async function startWorker(config: Config, options: { log: Logger }): Pro
         role: 'worker',
         version,
         log,
-        config: { name, slots, lanes, pool },
+        config: {
+          ...{ name, slots, pool },
+          get lanes() {
+            return taken()
+          },
+        },
         busConnected: () => bus.connected(),
         busy: () => taking?.busy ?? 0,
       },
     })
     closers.push(health.close)
+    const places = placesOf(taken(), [pool])
+    await ensurePatiently(bus, places, { patienceMs, log })
+    if (registration.labels.lanes !== taken().join(',')) {
+      registration.labels.lanes = taken().join(',')
+      await servers.post('/api/worker/pool/register', registration)
+    }
     const commands = takeCommands({
       bus,
       places,
       waiting: (place, limit) => askWaiting(servers, { workerId: name, place, limit }),
       slots,
+      ...(lanes.share === undefined ? {} : { share: lanes.share }),
       leases,
       log,
       run: ({ command, signal, hint }) => {
@@ -208,7 +224,12 @@ async function untilServed(
 /** The health app and what extends it. It listens only where a port is configured; extensions hear all the same. */
 async function serveHealth(
   config: Config,
-  { manifests, state, seen }: { manifests: readonly PluginManifest[]; state: () => object; seen: Seen },
+  {
+    manifests,
+    lanes,
+    state,
+    seen,
+  }: { manifests: readonly PluginManifest[]; lanes: Lanes; state: () => object; seen: Seen },
 ): Promise<{ url: string | undefined; close(): Promise<void> }> {
   const { port } = config.worker
   const app = fastify({ logger: false })
@@ -216,7 +237,7 @@ async function serveHealth(
     requireToken(app, { apiToken: config.apiToken, openPaths: ['/healthz', '/readyz'] })
     app.get('/healthz', state)
     app.get('/readyz', state)
-    await extendApp(app, { manifests, options: config.pluginOptions, seen })
+    await extendApp(app, { manifests, options: config.pluginOptions, lanes, seen })
     const close = () => app.close()
     if (port !== undefined) return { url: await listen(app, { host: config.host, port }), close }
     await app.ready()

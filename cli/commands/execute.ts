@@ -25,6 +25,7 @@ export default class Execute extends BaseCommand {
       description: 'key=value of the payload; JSON where it parses, else text; dots nest. May be repeated',
     }),
     version: Flags.string({ description: 'version of the playbook; default: the newest' }),
+    lane: Flags.string({ description: 'lane of its commands, where the playbook names none' }),
     watch: Flags.boolean({ description: 'show what happens, until the end', exclusive: ['wait'] }),
     wait: Flags.boolean({ description: 'wait for the end, show the result' }),
     timeout: Flags.integer({
@@ -51,6 +52,7 @@ export default class Execute extends BaseCommand {
     }>('POST', '/api/v2/execute', {
       path: args.path,
       payload,
+      ...(flags.lane === undefined ? {} : { lane: flags.lane }),
       ...(flags.version === undefined ? {} : { version: flags.version }),
     })
     const { execution_id: id } = started

@@ -10,6 +10,8 @@ export interface Delivery {
   times: number
   /** When the bus took it, by its clock, in milliseconds since 1970. */
   sentAt: number
+  /** Others that waited behind it in its place, as the bus counted then. */
+  behind: number
   /** Done, or nothing to do. */
   ack(): void
   /** To be delivered again after some milliseconds. */
@@ -185,6 +187,7 @@ function readDelivery(message: Msg): Delivery | undefined {
   const long = parts.length > 9 ? 2 : 0
   const times = Number(parts[4 + long]) || 1
   const sentAt = Number(parts[7 + long]) / 1e6 || Date.now()
+  const behind = Number(parts[8 + long]) || 0
   let ended = false
   const end = (answer: string) => {
     if (ended) return
@@ -195,6 +198,7 @@ function readDelivery(message: Msg): Delivery | undefined {
     notification,
     times,
     sentAt,
+    behind,
     ack: () => end('+ACK'),
     retry: (afterMs) => end(afterMs <= 0 ? '-NAK' : `-NAK ${JSON.stringify({ delay: nanos(afterMs) })}`),
     drop: () => end('+TERM'),

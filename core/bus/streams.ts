@@ -66,6 +66,11 @@ export function durableOf({ lane, pool }: Place): string {
   return [DURABLE, ...suffix].join('-')
 }
 
+/** Every lane of every pool. */
+export function placesOf(lanes: readonly string[], pools: Iterable<string>): Place[] {
+  return [...new Set(pools)].flatMap((pool) => lanes.map((lane) => ({ lane, pool })))
+}
+
 /**
  * Makes the stream and the consumers of some places, or brings them up to date. `made`: the stream was missing.
  * `created` tells a stream from one that was made in its place.

@@ -62,6 +62,7 @@ export function makeChildren(parts: {
         }),
         meta: { depth: parent.depth + 1 },
         ...(parent.trace === undefined ? {} : { trace: childTrace(id, parent.trace) }),
+        ...(child.lane === undefined ? {} : { lane: child.lane }),
       })
     } catch (error) {
       if (!isNoetlError(error) || error.statusCode >= 500) throw error

@@ -8,7 +8,7 @@ import type { NewCommand } from '../store/commit.ts'
 import { fingerprintOf, type NewLetter } from '../store/dead-letters.ts'
 import type { NewResult } from '../store/results.ts'
 import { externalise } from './aside.ts'
-import { issueCommand } from './enter.ts'
+import { issueCommand, laneOf } from './enter.ts'
 import { NOTHING } from './fold.ts'
 import type { Known } from './known.ts'
 import { continueLoop, reactToIteration } from './loop.ts'
@@ -63,7 +63,10 @@ export interface Decision {
 export interface Env {
   now: string
   newId(after: string): string
+  /** Lane of what names none. */
   lane: string
+  /** Pool of workers that a step's commands are for; absent: all are for the pool without a name. */
+  poolOf?(plan: Plan, step: StepPlan): string
   /** What repeating a call of a tool kind does, as its plugin says. */
   effectOf(kind: string): Effect
 }
@@ -170,7 +173,10 @@ function takeReport(turn: Turn, report: Report): boolean {
   }
   const planned = turn.plan.step(run.step)
   if (outcome.status === 'waiting') {
-    beginWait(turn, { ...place, meta }, outcome)
+    const lane = planned === undefined ? turn.env.lane : laneOf(turn, planned, runId)
+    const { lane: _none, ...child } = outcome.child
+    const inherits = lane === turn.env.lane ? child : { ...child, lane }
+    beginWait(turn, { ...place, meta }, { ...outcome, child: inherits })
     return true
   }
   if (outcome.status === 'retrying') {

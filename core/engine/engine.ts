@@ -5,6 +5,7 @@ import { makeError } from '../errors.ts'
 import type { CallError } from '../schemas/command.ts'
 import type { Status } from '../schemas/execution.ts'
 import type { JsonObject } from '../schemas/json.ts'
+import { NORMAL_LANE } from '../schemas/lanes.ts'
 import type { Effect } from '../schemas/playbook.ts'
 import { type Trace, traceIdOf } from '../schemas/trace.ts'
 import type { Settle, Transition } from '../store/commit.ts'
@@ -15,7 +16,7 @@ import type { Store } from '../store/store.ts'
 import { type Decision, decide, type Input, nothingYet, type Report } from './decide.ts'
 import { claimedRow, type GoneOn, goOn, type Next } from './go-on.ts'
 import { type Known, learn, NotLoaded } from './known.ts'
-import type { Plan } from './plan.ts'
+import type { Plan, StepPlan } from './plan.ts'
 import type { Plans } from './plans.ts'
 import type { NewChild } from './turn.ts'
 
@@ -54,6 +55,8 @@ export interface StartRequest {
   parentExecutionId: string | null
   meta: JsonObject
   trace?: Trace
+  /** Lane of its commands where the playbook names none. */
+  lane?: string
 }
 
 export interface Started {
@@ -96,9 +99,6 @@ function metaOf(trace: Trace): JsonObject {
   return { trace_id: traceIdOf(trace.traceparent), trace_context: { ...trace } }
 }
 
-/** Lane of all commands. */
-const LANE = 'normal'
-
 /** Executions whose state is kept in memory though nothing arrives. */
 const KEPT = 2000
 
@@ -110,6 +110,10 @@ export function makeEngine(parts: {
   /** What repeating a call of a tool kind does, as its plugin says. */
   effectOf(kind: string): Effect
   leaseSeconds: number
+  /** Pool of workers that a step's commands are for; absent: all are for the pool without a name. */
+  poolOf?(plan: Plan, step: StepPlan): string
+  /** Throws NOETL_ERR_LANE_UNKNOWN for a lane that there is not. */
+  checkLanes?(names: readonly string[]): void
   announce(
     commands: {
       execution_id: string
@@ -125,7 +129,7 @@ export function makeEngine(parts: {
   /** An execution that another started has ended. */
   onEnded(executionId: string, parentExecutionId: string): void
 }): Engine {
-  const { store, plans, newId, log, effectOf } = parts
+  const { store, plans, newId, log, effectOf, poolOf } = parts
   const inboxes = new Map<string, Waiting[]>()
   const memory = new Map<string, { known: Known; catalogId: string }>()
 
@@ -319,10 +323,13 @@ export function makeEngine(parts: {
     return 'written'
   }
 
-  function tell({ path }: Plan, { status, events, commands, state }: Decision, executionId: string): void {
+  const env = { lane: NORMAL_LANE, effectOf, ...(poolOf === undefined ? {} : { poolOf }) }
+
+  function tell({ path }: Plan, decision: Decision, executionId: string): void {
+    const { state, status, events, commands } = decision
     publish('noetl:events', {
       execution_id: executionId,
-      ...{ path, status, events, commands, lane: LANE },
+      ...{ path, status, events, commands, lane: state.lane ?? NORMAL_LANE },
       ...(status === 'RUNNING' ? {} : { seconds: (Date.now() - idTime(executionId)) / 1000 }),
       ...(state.trace === undefined ? {} : { trace: state.trace }),
     })
@@ -331,7 +338,7 @@ export function makeEngine(parts: {
   async function decideLoading(plan: Plan, known: Known, inputs: Input[]): Promise<Decision> {
     for (;;) {
       try {
-        return decide(plan, known, inputs, { now: new Date().toISOString(), newId, lane: LANE, effectOf })
+        return decide(plan, known, inputs, { ...env, now: new Date().toISOString(), newId })
       } catch (problem) {
         if (!(problem instanceof NotLoaded)) throw problem
         await load(known, problem.what)
@@ -408,8 +415,15 @@ export function makeEngine(parts: {
   }
 
   return {
-    async start({ executionId, plan, workload, parentExecutionId, trace, ...rest }) {
-      const meta = trace === undefined ? rest.meta : { ...rest.meta, ...metaOf(trace) }
+    async start({ executionId, plan, workload, parentExecutionId, trace, lane: given, ...rest }) {
+      if (given !== undefined || plan.lanes.length > 0)
+        parts.checkLanes?.(given === undefined ? plan.lanes : [given, ...plan.lanes])
+      const lane = plan.playbook.lane ?? given ?? NORMAL_LANE
+      const meta = {
+        ...rest.meta,
+        ...(lane === NORMAL_LANE ? {} : { lane }),
+        ...(trace === undefined ? {} : metaOf(trace)),
+      }
       const known = nothingYet(executionId, parentExecutionId, workload)
       const decision = await decideLoading(plan, known, [{ type: 'start', workload, meta }])
       const outcome = await save(known, plan, decision, [])

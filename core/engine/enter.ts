@@ -151,8 +151,8 @@ export function issueCommand(turn: Turn, planned: StepPlan, issue: Issue): strin
     node_id: run?.id ?? id,
     node_name: planned.step.name,
     tool_kind: planned.kind,
-    lane: turn.env.lane,
-    pool: '',
+    lane: laneOf(turn, planned, run?.id ?? id),
+    pool: turn.env.poolOf?.(turn.plan, planned) ?? '',
     max_attempts,
     effect: effectOf(planned, turn.env),
     delay,
@@ -166,6 +166,11 @@ function traceOf({ traceparent }: Trace, resumes: Issue['resumes']): CommandTrac
   const child = resumes?.child_execution_id
   const link = child === undefined ? resumes?.link : childTraceparent(child, traceparent)
   return { traceparent, ...(link === undefined ? {} : { link }) }
+}
+
+/** Lane of a run's commands: what stands nearest to them says it. */
+export function laneOf({ state, env }: Turn, { step }: StepPlan, runId: string): string {
+  return state.runs[runId]?.lane ?? step.lane ?? state.lane ?? env.lane
 }
 
 /** What repeating a step's tools does: what the least safe of them does. */

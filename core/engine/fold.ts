@@ -34,6 +34,7 @@ export function foldOwn(state: State, event: Event, own: Own): State {
       next.held = addTokens(next.held, context.next, own)
       if (typeof event.meta?.depth === 'number') next.depth = event.meta.depth
       if (event.meta?.trace_context !== undefined) next.trace = event.meta.trace_context as unknown as Trace
+      if (typeof event.meta?.lane === 'string') next.lane = event.meta.lane
       break
     case 'command.issued':
       delete next.idle
@@ -131,6 +132,7 @@ function enter(next: State, event: Event, own: Own): void {
   own.add(run.open)
   if (token?.previous !== undefined) run.previous = token.previous
   if (token !== undefined && Object.keys(token.args).length > 0) run.args = token.args
+  if (token?.lane !== undefined) run.lane = token.lane
   next.runs = mine(next.runs, own)
   next.runs[id] = run
 }
@@ -234,7 +236,10 @@ function addTokens(held: Token[], added: Json | undefined, own: Own): Token[] {
     if (there === undefined || there < 0) {
       if (!token.aside) places?.set(token.step, tokens.length)
       tokens.push(token)
-    } else tokens[there] = { ...token, args: { ...tokens[there]!.args, ...token.args } }
+    } else {
+      const { args, lane } = tokens[there]!
+      tokens[there] = { ...(lane === undefined ? {} : { lane }), ...token, args: { ...args, ...token.args } }
+    }
   }
   return tokens
 }

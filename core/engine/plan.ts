@@ -10,6 +10,8 @@ export interface Plan {
   version: number
   playbook: Playbook
   graph: Graph
+  /** Lanes that it names, anywhere. */
+  lanes: readonly string[]
   step(name: string): StepPlan | undefined
 }
 
@@ -21,6 +23,7 @@ export interface StepPlan {
   arcs: {
     step: string
     group: number | undefined
+    lane: string | undefined
     when: (() => Condition) | undefined
     set: () => Template
     args: () => Template
@@ -64,7 +67,18 @@ export function makePlan(
   entry: { catalogId: string; path: string; version: number },
 ): Plan {
   const steps = new Map(playbook.steps.map((step) => [step.name, planStep(step, playbook)]))
-  return { ...entry, playbook, graph: graphOf(playbook), step: (name) => steps.get(name) }
+  return {
+    ...entry,
+    playbook,
+    graph: graphOf(playbook),
+    lanes: lanesOf(playbook),
+    step: (name) => steps.get(name),
+  }
+}
+
+function lanesOf({ lane, steps }: Playbook): string[] {
+  const named = [lane, ...steps.flatMap((step) => [step.lane, ...step.next.arcs.map((arc) => arc.lane)])]
+  return [...new Set(named.filter((name) => name !== undefined))]
 }
 
 function planStep(step: Step, { keychain }: Playbook): StepPlan {
@@ -76,6 +90,7 @@ function planStep(step: Step, { keychain }: Playbook): StepPlan {
     arcs: step.next.arcs.map((arc) => ({
       step: arc.step,
       group: arc.group,
+      lane: arc.lane,
       when: arc.when === undefined ? undefined : once(() => compileCondition(arc.when!)),
       set: once(() => compileTemplate(arc.set)),
       args: once(() => compileTemplate(arc.args)),

@@ -199,6 +199,7 @@ function leaveStep(turn: Turn, runId: string, error: CallError | null, facts: Ca
         args: arc.args().render(scope({})) as JsonObject,
         from: run.step,
         ...(previous === undefined ? {} : { previous }),
+        ...(arc.lane === undefined ? {} : { lane: arc.lane }),
       },
     }))
     next = arcs.map(({ token }) => token)

@@ -132,7 +132,7 @@ async function read(
   const resourceType = resource_type ? { resourceType: resource_type } : {}
   return readText(
     'submission',
-    { content, register, ...resourceType, limits, toolKinds, tools },
+    { content, register, ...resourceType, limits, toolKinds, tools, lanes: parts.lanes.names },
     content.length,
   )
 }

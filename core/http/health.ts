@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { STREAM } from '../bus/streams.ts'
+import { sayUnserved } from '../store/unserved.ts'
 import type { Parts } from './parts.ts'
 
 /** `/healthz`: the process answers. `/readyz`: it can do its work, which takes Postgres; NATS may be away for a while. */
@@ -29,8 +30,10 @@ export function healthRoutes(app: FastifyInstance, parts: Parts, version: string
     const bus = parts.bus.connected() ? 'ok' : 'away; commands are announced when it is back'
     const ready = store === 'ok'
     const { brokenPlugins } = parts
+    const unserved = ready ? await parts.unserved.places().catch(() => []) : []
     return reply.code(ready ? 200 : 503).send({
       ...{ status: ready ? 'ok' : 'unavailable', postgres: store, nats: bus, stream: STREAM, version },
+      ...(unserved.length === 0 ? {} : { warnings: unserved.map(sayUnserved) }),
       ...(brokenPlugins.length === 0 ? {} : { broken_plugins: brokenPlugins }),
     })
   })

@@ -11,6 +11,7 @@ import type { Pools } from '../store/pools.ts'
 import type { PostgresMonitor } from '../store/postgres-monitor.ts'
 import type { Waiting } from '../store/queue.ts'
 import type { Store } from '../store/store.ts'
+import type { Unserved } from '../store/unserved.ts'
 
 /** What routes call: one engine function each, or one query. */
 export interface Parts {
@@ -21,6 +22,10 @@ export interface Parts {
   store: Store
   bus: Bus
   engine: Engine
+  /** Lanes that there are. */
+  lanes: { readonly names: readonly string[] }
+  /** Places whose commands no worker takes. */
+  unserved: Unserved
   claims: Claims
   children: Children
   letters: Letters

@@ -50,7 +50,13 @@ export function queueRoutes(app: FastifyInstance, parts: Parts, prefix: string):
       { schema: { querystring: Size, summary: 'How many commands wait and run' } },
       async (request) => {
         const counts = await countQueue(pool)
-        return { status: 'ok', count: counts[readStatus(request.query.status) ?? 'queued'], ...counts }
+        const unserved = await parts.unserved.places()
+        return {
+          status: 'ok',
+          count: counts[readStatus(request.query.status) ?? 'queued'],
+          ...counts,
+          unserved,
+        }
       },
     )
   }

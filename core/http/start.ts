@@ -32,6 +32,7 @@ export const Start = Type.Object({
       window_secs: Type.Number({ exclusiveMinimum: 0, maximum: LONGEST_WINDOW }),
     }),
   ),
+  lane: Maybe(Type.String({ minLength: 1, maxLength: 60 })),
   execution_pool: Maybe(Type.String({ maxLength: 200 })),
   resource_kind: Maybe(Type.String({ maxLength: 100 })),
   trace: Type.Optional(Anything),
@@ -58,6 +59,7 @@ export async function startExecution(parts: Parts, body: Start, traceparent?: un
     payload,
     traceparent,
     parentExecutionId: parent === undefined || parent === null ? null : idText(parent),
+    ...(body.lane ? { lane: body.lane } : {}),
     meta: {
       ...(body.execution_pool ? { execution_pool: body.execution_pool } : {}),
       ...(body.trace === undefined ? {} : { trace: body.trace as Json }),
@@ -80,6 +82,7 @@ export async function startPlan(
     meta: JsonObject
     /** Header of whoever asked for it; what is none is passed over. */
     traceparent?: unknown
+    lane?: string
   },
 ): Promise<StartAnswer> {
   const { payload, parentExecutionId, executionId = parts.newId() } = about
@@ -95,6 +98,7 @@ export async function startPlan(
   const started = await parts.engine.start({
     ...{ executionId, plan, workload, parentExecutionId, meta },
     ...(caller === undefined ? {} : { trace: clientTrace(executionId, caller) }),
+    ...(about.lane === undefined ? {} : { lane: about.lane }),
   })
   return {
     execution_id: started.execution_id,

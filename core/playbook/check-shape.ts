@@ -10,10 +10,10 @@ const ROOT_KEYS = [
   ...['name', 'path', 'dialect', 'description'],
 ]
 const EXECUTOR_KEYS = ['profile', 'version', 'requires', 'spec', 'name', 'desc']
-const EXECUTOR_SPEC_KEYS = ['entry_step', 'final_step', 'no_next_is_error', 'on_error', 'max_steps']
+const EXECUTOR_SPEC_KEYS = ['entry_step', 'final_step', 'no_next_is_error', 'on_error', 'max_steps', 'lane']
 const LOOP_KEYS = ['in', 'iterator', 'mode', 'max_in_flight', 'spec', 'cursor', 'frame', 'policy', 'desc']
 const LOOP_SPEC_KEYS = ['mode', 'max_in_flight', 'policy', 'frame', 'cursor', 'result']
-const STEP_SPEC_KEYS = ['policy', 'max_attempts']
+const STEP_SPEC_KEYS = ['policy', 'max_attempts', 'lane']
 const STEP_POLICY_KEYS = ['admit', 'rules']
 const CLAUSE_KEYS = ['when', 'then', 'else', 'name', 'desc']
 const RULE_KEYS = [

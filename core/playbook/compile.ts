@@ -4,6 +4,7 @@ import type { Playbook, Step } from '../schemas/playbook.ts'
 import { PLAYBOOK_LIMITS, type PlaybookLimits } from '../schemas/playbook-limits.ts'
 import type { ToolDescription } from '../schemas/tool-description.ts'
 import { checkPlaybook } from './check.ts'
+import { checkLanes } from './check-lanes.ts'
 import { arcsOf } from './check-order.ts'
 import { checkReferences } from './check-references.ts'
 import { descriptionOf, PATH_MISSING } from './describe.ts'
@@ -14,7 +15,7 @@ import { isRouter } from './router.ts'
 import { knownNames } from './seed-names.ts'
 import { readStep } from './steps.ts'
 import type { TasksAbout } from './tasks.ts'
-import { mapping, text, wordOf } from './values.ts'
+import { laneIn, mapping, text, wordOf } from './values.ts'
 import { readWorkbook } from './workbook.ts'
 
 const ON_ERROR = ['fail', 'continue', 'park'] as const
@@ -32,6 +33,8 @@ export function compilePlaybook(
     limits?: PlaybookLimits
     toolKinds?: readonly string[]
     tools?: readonly ToolDescription[]
+    /** Lanes that there are; absent: any may be named. */
+    lanes?: readonly string[]
     /**
      * What would fail a step if it ever ran (a literal that its tool does not take, a field that is absent) is
      * told as a warning: playbooks that other engines took run as far as they ran there.
@@ -74,6 +77,7 @@ export function compilePlaybook(
     ...(finalStep === undefined ? {} : { finalStep }),
     onError: ON_ERROR.find((known) => known === spec.on_error) ?? 'fail',
     ...maxStepsOf(spec, faults),
+    ...laneIn(spec, ['executor', 'spec'], faults),
     ...(spec.no_next_is_error === true ? { noNextIsError: true as const } : {}),
     keychain: readKeychain(root.keychain, faults),
   }
@@ -83,6 +87,7 @@ export function compilePlaybook(
     faults.fault(['workflow'], `there are ${arcs} arcs between steps; ${limits.arcs} at most were expected`)
   } else {
     checkReferences(playbook, root, faults)
+    if (options.lanes !== undefined) checkLanes(root, options.lanes, faults)
     if (toolKinds !== undefined) {
       const told = options.lenient ? { ...faults, fault: faults.warn } : faults
       checkPlaybook(playbook, root, { tools: options.tools ?? [], faults: told })

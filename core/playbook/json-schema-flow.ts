@@ -5,6 +5,7 @@ import {
   COUNT,
   closed,
   closedOrNull,
+  LANE,
   list,
   MAPPING,
   NAME,
@@ -24,7 +25,7 @@ const arc: JsonObject = {
   input: about('As args.', ref('arguments')),
   name: {},
   desc: PROSE,
-  spec: {},
+  spec: { description: 'How it is taken.', type: ['object', 'null'], properties: { lane: LANE } },
 }
 const mode = about('exclusive: the first arc that matches; inclusive: all that match.', {
   enum: ['exclusive', 'inclusive'],

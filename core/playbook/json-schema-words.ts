@@ -19,6 +19,11 @@ export function closedOrNull(description: string, properties: JsonObject): JsonO
 }
 
 export const NAME: JsonObject = { type: ['string', 'number'], minLength: 1 }
+export const LANE: JsonObject = {
+  description: 'Lane of its commands. Default: the one the execution was started in, else normal.',
+  type: ['string', 'null'],
+  pattern: '^[A-Za-z0-9_-]{1,60}$',
+}
 export const MAPPING: JsonObject = { type: ['object', 'null'] }
 export const PROSE: JsonObject = { description: 'For readers; never evaluated.' }
 /** A whole number from 1; digits and templates count. */

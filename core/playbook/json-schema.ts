@@ -5,7 +5,7 @@ import { RULES } from './json-schema-rules.ts'
 import { SEED } from './json-schema-seed.ts'
 import { TEMPLATE } from './json-schema-template.ts'
 import { toolDefinitions } from './json-schema-tools.ts'
-import { about, anyOf, closed, list, MAPPING, NAME, orNull, PROSE, ref } from './json-schema-words.ts'
+import { about, anyOf, closed, LANE, list, MAPPING, NAME, orNull, PROSE, ref } from './json-schema-words.ts'
 
 /**
  * The language of playbooks as a JSON Schema (draft 2020-12), both dialects, for editors and other programs: the
@@ -127,6 +127,7 @@ const ROOT: JsonObject = {
           on_error: about('What an error does that nothing catches. Default: fail.', {
             enum: ['fail', 'continue', 'park'],
           }),
+          lane: LANE,
           max_steps: about(
             'How many steps an execution may enter. Default: 1,000,000, and 10,000 without a tool between.',
             {

@@ -34,6 +34,7 @@ export function printPlaybook(playbook: Playbook): string {
     ...(onError === 'fail' ? {} : { on_error: onError }),
     ...(playbook.noNextIsError === undefined ? {} : { no_next_is_error: true }),
     ...(maxSteps === undefined ? {} : { max_steps: maxSteps }),
+    ...laneOf(playbook),
   }
   return stringify({
     apiVersion: 'noetl.io/v2',
@@ -60,6 +61,7 @@ function stepOf(step: Step, dialect: Playbook['dialect']): JsonObject {
   const aside = beside(step.tasks.slice(behind))
   const spec = {
     ...(maxAttempts === undefined ? {} : { max_attempts: maxAttempts }),
+    ...laneOf(step),
     ...(admit.length === 0 ? {} : { policy: { admit: { rules: admit.map(admitOf) } } }),
   }
   return {
@@ -210,8 +212,19 @@ function nextOf({ mode, arcs, quiet }: Router): JsonObject {
   return { next: { ...some('spec', spec), arcs: written } }
 }
 
-function arcOf({ step, when, set, args }: Arc): JsonObject {
-  return { step, ...(when === undefined ? {} : { when }), ...some('set', set), ...some('args', args) }
+function arcOf(arc: Arc): JsonObject {
+  const { step, when, set, args } = arc
+  return {
+    step,
+    ...(when === undefined ? {} : { when }),
+    ...some('set', set),
+    ...some('args', args),
+    ...some('spec', laneOf(arc)),
+  }
+}
+
+function laneOf({ lane }: { lane?: string }): JsonObject {
+  return lane === undefined ? {} : { lane }
 }
 
 function some(key: string, value: JsonObject): JsonObject {

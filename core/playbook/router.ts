@@ -1,7 +1,7 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
 import type { Arc, Router } from '../schemas/playbook.ts'
 import { type Faults, nearest, type Path } from './faults.ts'
-import { mapping, text, warnUnknownKeys, wordOf } from './values.ts'
+import { laneIn, mapping, text, warnUnknownKeys, wordOf } from './values.ts'
 
 const ROUTER_KEYS = ['spec', 'mode', 'arcs', 'desc']
 const ARC_KEYS = ['step', 'when', 'cond', 'set', 'args', 'input', 'then', 'desc', 'name', 'spec']
@@ -118,6 +118,7 @@ function readTarget(
     set: mapping(target.set, [...path, 'set'], faults),
     args,
     ...common,
+    ...laneIn(target.spec, [...path, 'spec'], faults),
     // `when:` with nothing behind it is the same as no `when`.
     ...(when === undefined || when === null ? {} : { when }),
   }

@@ -8,7 +8,7 @@ import { readAdmit, readRules } from './rules.ts'
 import { applySeed } from './seed.ts'
 import { unfoldKinds } from './seed-kinds.ts'
 import { readTasks, type TasksAbout } from './tasks.ts'
-import { mapping, text, warnUnknownKeys } from './values.ts'
+import { laneIn, mapping, text, warnUnknownKeys } from './values.ts'
 
 export const STEP_KEYS: readonly string[] = [
   'step',
@@ -103,6 +103,7 @@ export function readStep(
     ...(typeof maxAttempts === 'number' && maxAttempts >= 1
       ? { maxAttempts: Math.min(100, maxAttempts) }
       : {}),
+    ...laneIn(spec, [...path, 'spec'], faults),
     outputSelect: textList(output.output_select ?? value.output_select),
   }
   return [step, ...applySeed(step, value, path, about)]

@@ -17,6 +17,8 @@ export interface Submission {
   resourceType?: string
   limits: PlaybookLimits
   toolKinds: readonly string[]
+  /** Lanes that there are. */
+  lanes: readonly string[]
   tools: readonly ToolDescription[]
 }
 
@@ -33,11 +35,11 @@ const MAX_PATH = 500
 
 /** Throws what `compilePlaybook` does, and NOETL_ERR_PLAYBOOK_INVALID for a name that the catalog does not take. */
 export function readSubmission(submission: Submission): Submitted {
-  const { register, resourceType, limits, toolKinds, tools } = submission
+  const { register, resourceType, limits, toolKinds, tools, lanes } = submission
   const { text, document } = readContent(submission.content, limits)
   const { root } = document
   if (!register) {
-    const { playbook, warnings } = compilePlaybook(document, { toolKinds, tools, limits })
+    const { playbook, warnings } = compilePlaybook(document, { toolKinds, tools, lanes, limits })
     return { text, about: describe(root), workload: playbook.workload, warnings }
   }
   const about = describe(root)
@@ -47,7 +49,7 @@ export function readSubmission(submission: Submission): Submitted {
   checkName('kind', kind, 100)
   const told = { text, about: { ...about, kind } }
   if (kind.toLowerCase() !== 'playbook') return { ...told, workload: null, warnings: [] }
-  const { playbook, warnings } = compilePlaybook(document, { toolKinds, tools, limits, lenient: true })
+  const { playbook, warnings } = compilePlaybook(document, { toolKinds, tools, lanes, limits, lenient: true })
   return { ...told, workload: playbook.workload, warnings }
 }
 

@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject } from '../schemas/json.ts'
+import { isPlaceName } from '../schemas/lanes.ts'
 import { isNumber } from '../schemas/numbers.ts'
 import type { Faults, Path } from './faults.ts'
 
@@ -17,6 +18,18 @@ export function text(value: Json | undefined, path: Path, faults: Faults): strin
   if (isNumber(value)) return String(value)
   faults.fault(path, `${String(path.at(-1))} must be a text`)
   return undefined
+}
+
+/** `lane` of a `spec`, if it has one. */
+export function laneIn(spec: Json | undefined, path: Path, faults: Faults): { lane?: string } {
+  const value = isObject(spec) ? spec.lane : undefined
+  if (value === undefined || value === null) return {}
+  if (typeof value === 'string' && isPlaceName(value)) return { lane: value }
+  faults.fault(
+    [...path, 'lane'],
+    `lane is ${JSON.stringify(value)}; a name of letters, digits, - and _ was expected, such as normal`,
+  )
+  return {}
 }
 
 /** A value as it is shown or looked up: text as it is, lists and mappings as JSON, for theirs could be any. */

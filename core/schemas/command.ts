@@ -56,6 +56,8 @@ export interface Child {
   /** The step of it whose result is wanted; null: only that it has ended. */
   return_step: string | null
   timeout_seconds: number | null
+  /** Lane of the command that begins it, if it is not the normal one. */
+  lane?: string
 }
 
 /** The part of a step that runs on a worker. */

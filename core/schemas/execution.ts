@@ -30,6 +30,8 @@ export interface State {
   depth?: number
   /** Absent: no one traces it. */
   trace?: Trace
+  /** Lane of its commands where neither step nor arc names one. Absent: the normal one. */
+  lane?: string
 }
 
 /** A value at hand, or the event whose `context.set` holds it, with what it takes as JSON, roughly. */
@@ -46,6 +48,8 @@ export interface Run {
   waits?: Record<string, string>
   /** Arguments handed over by the arc, for a loop's later iterations. */
   args?: JsonObject
+  /** Lane that the arc gave it. */
+  lane?: string
   loop?: LoopRun
 }
 
@@ -74,6 +78,8 @@ export interface Token {
   step: string
   previous?: string
   args: JsonObject
+  /** Lane that the arc gives the step's commands. */
+  lane?: string
   /** Arrived here by an arc of this step. */
   from?: string
   /** Issued beside the flow: it waits for nothing and joins nothing. */

@@ -32,6 +32,8 @@ export interface Playbook {
   onError: 'fail' | 'continue' | 'park'
   /** A step that succeeds and has arcs of which none matches fails. */
   noNextIsError?: true
+  /** Lane of its commands where neither step nor arc names one; absent: the one it is started in. */
+  lane?: string
   /** Steps that an execution may enter; absent: the engine's own limits. */
   maxSteps?: number
   /** Secrets and tokens by name, resolved where a tool that names them runs. */
@@ -73,6 +75,8 @@ export interface Step {
   admit: AdmitRule[]
   /** Runs of the command that leases may begin before it is given up. */
   maxAttempts?: number
+  /** Lane of its commands. */
+  lane?: string
   /** Fields of an externalised result kept at hand. */
   outputSelect: string[]
 }
@@ -92,6 +96,8 @@ export interface Arc {
   set: JsonObject
   /** Arguments handed to the target; they win over its own input. */
   args: JsonObject
+  /** Lane of the target's commands; it wins over the target's own. */
+  lane?: string
   /** Arcs of one number are taken together: several targets of one `then`. */
   group?: number
 }

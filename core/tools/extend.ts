@@ -3,6 +3,7 @@ import { type Facts, listen } from '../channels.ts'
 import type { JsonObject } from '../schemas/json.ts'
 import type { ToolLog } from './define.ts'
 import { isExtension, loadOne, type PluginManifest } from './host.ts'
+import type { LanePlan, Lanes } from './lanes.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -24,6 +25,8 @@ interface AnyGateway {
   /** All plugins of this process, tool plugins included. */
   plugins: readonly { name: string; version: string; kinds: readonly string[] }[]
   log: ToolLog
+  /** Brings lanes beside the normal one, on servers and workers alike. */
+  bringLanes(plan: LanePlan): void
   /** False while the connection to NATS is lost. */
   busConnected(): boolean
   /** Hears facts of this process until the app closes, synchronously: be quick. What it throws is logged, once. */
@@ -62,8 +65,10 @@ export interface WorkerGateway extends AnyGateway {
   busy(): number
 }
 
+type Added = 'plugins' | 'listen' | 'bringLanes'
+
 /** What the composition roots give; the rest is the same for both. */
-export type Seen = Omit<ServerGateway, 'plugins' | 'listen'> | Omit<WorkerGateway, 'plugins' | 'listen'>
+export type Seen = Omit<ServerGateway, Added> | Omit<WorkerGateway, Added>
 
 /** Options of a plugin by its name, as configured; false: it is not loaded. */
 export type PluginOptions = Readonly<Record<string, JsonObject | false>>
@@ -74,13 +79,20 @@ export async function extendApp(
   {
     manifests,
     options,
+    lanes,
     ...rest
-  }: { manifests: readonly PluginManifest[]; options: PluginOptions; seen: Seen },
+  }: {
+    manifests: readonly PluginManifest[]
+    options: PluginOptions
+    lanes: Pick<Lanes, 'bring'>
+    seen: Seen
+  },
 ): Promise<void> {
   const unheard: (() => void)[] = []
   const seen: Gateway = {
     ...rest.seen,
     plugins: manifests.map(({ name, version, kinds }) => ({ name, version, kinds })),
+    bringLanes: (plan) => lanes.bring(plan),
     listen: (name, hear) => void unheard.push(listen(name, guarded(name, hear, rest.seen.log))),
   }
   app.decorate('noetl', { getter: () => seen })

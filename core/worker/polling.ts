@@ -71,6 +71,7 @@ function shown(notification: Notification): Delivery {
     notification,
     times: 1,
     sentAt: Date.now(),
+    behind: 0,
     ack: nothing,
     retry: nothing,
     drop: nothing,

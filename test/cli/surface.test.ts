@@ -14,7 +14,7 @@ const SURFACE: Record<string, string> = {
   'dead-letter show': 'id --server --token --request-timeout --full --json',
   dev: '--database-url --host --port --nats-url --data-dir --log-level --skip-broken --token --slots --once --samples',
   execute:
-    'path --server --token --request-timeout --payload --set --version --watch --wait --timeout --full --json',
+    'path --server --token --request-timeout --payload --set --version --lane --watch --wait --timeout --full --json',
   'execution cancel': 'id --server --token --request-timeout --reason --cascade --json',
   'execution events': 'id --server --token --request-timeout --type --since --limit --page --json',
   'execution list': '--server --token --request-timeout --path --status --limit --offset --json',

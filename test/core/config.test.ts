@@ -9,7 +9,7 @@ t.test('config: defaults are loopback and the ports that clients expect', async 
     serverApiUrl: 'http://127.0.0.1:8082',
     natsUrl: 'nats://127.0.0.1:4222',
     leaseSeconds: 15,
-    worker: { slots: 16, lanes: ['normal'], pool: '' },
+    worker: { slots: 16, lanes: [], pool: '' },
   })
   t.equal(config.apiToken, undefined)
 })

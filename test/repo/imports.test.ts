@@ -43,7 +43,7 @@ const MAY: Record<string, string[]> = {
     'tools',
     'bus',
   ],
-  'setup.ts': ['config.ts', 'store', 'bus'],
+  'setup.ts': ['config.ts', 'schemas', 'store', 'bus'],
   'version.ts': [],
   'server.ts': [
     'schemas',
@@ -58,7 +58,7 @@ const MAY: Record<string, string[]> = {
     'http',
     'upkeep',
   ],
-  'worker.ts': ['errors.ts', 'token.ts', 'version.ts', 'config.ts', 'bus', 'tools', 'worker'],
+  'worker.ts': ['errors.ts', 'schemas', 'token.ts', 'version.ts', 'config.ts', 'bus', 'tools', 'worker'],
   'index.ts': [
     'channels.ts',
     'client.ts',

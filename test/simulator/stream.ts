@@ -118,6 +118,7 @@ export function makeStream(world: World, weather: () => Weather): Stream {
       notification: { ...message.notification },
       times: message.deliveries,
       sentAt: Date.now(),
+      behind: 0,
       ack: () => end(() => remove(message)),
       drop: () => end(() => remove(message)),
       retry: (afterMs) => end(() => outFor(message, afterMs)),

@@ -24,6 +24,7 @@ const long = playbook(500)
 const submitted = (content: string): Submission => ({
   ...{ content, register: true, limits: PLAYBOOK_LIMITS, tools: [] },
   toolKinds: ['noop'],
+  lanes: ['normal'],
 })
 
 /** Turns of the event loop until it is settled. */
