@@ -52,6 +52,21 @@ export const ALERTS: readonly Alert[] = [
     },
   },
   {
+    name: 'NoetlPoolWithoutWorkers',
+    severity: 'warning',
+    expression: `${shared('noetl_queue_unserved_commands')} > 0`,
+    for: '2m',
+    summary: 'Commands of lane {{ $labels.lane }} are for a pool without workers',
+    action:
+      'GET /readyz or /api/queue/size of a server says which pool, and the command that starts such a worker; or correct NOETL_ROUTES for what comes.',
+    speaks: {
+      series: { 'noetl_queue_unserved_commands{lane="normal"}': '3x20' },
+      after: '10m',
+      labels: { lane: 'normal' },
+    },
+    silent: { series: { 'noetl_queue_unserved_commands{lane="normal"}': '0x20' }, after: '10m' },
+  },
+  {
     name: 'NoetlQueueOld',
     severity: 'warning',
     expression: `${shared('noetl_queue_oldest_age_seconds')} > 60`,

@@ -32,6 +32,11 @@ export const ROWS: Readonly<Record<string, readonly Panel[]>> = {
   Queue: [
     ['Commands', 'short', ['max by (lane, state) (noetl_queue_commands)', '{{lane}} {{state}}']],
     ['Age of the oldest ready one', 's', ['max by (lane) (noetl_queue_oldest_age_seconds)', '{{lane}}']],
+    [
+      'Ready, and no worker for its pool',
+      'short',
+      ['max by (lane) (noetl_queue_unserved_commands)', '{{lane}}'],
+    ],
     ['Wait until the first lease', 's', ...quantiles('noetl_queue_wait_seconds', 'cause')],
     ['From the notification to the lease', 's', ...quantiles('noetl_notification_to_claim_seconds')],
   ],

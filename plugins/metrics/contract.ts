@@ -108,6 +108,13 @@ export const CONTRACT = {
     'For how long the oldest ready command could have been claimed; 0 when none is ready.',
     { shared: true },
   ),
+  noetl_queue_unserved_commands: gauge(
+    'count',
+    SERVER,
+    [LANE],
+    'Ready commands of a lane and pool that no worker heard of within the last minute takes.',
+    { shared: true },
+  ),
   noetl_queue_overdue_leases: gauge(
     'count',
     SERVER,

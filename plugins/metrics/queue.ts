@@ -25,6 +25,20 @@ export interface LaneFigures {
   oldest: number
 }
 
+/** Ready commands of pools that no worker takes from in their lane. Workers of earlier generations tell no lanes. */
+export const UNSERVED = {
+  name: 'metrics-unserved',
+  text: `SELECT q.lane, sum(q.ready)::int AS commands
+         FROM (SELECT lane, pool, count(*) AS ready FROM noetl.queue
+               WHERE status = 'queued' AND available_at <= now() GROUP BY lane, pool) q
+         WHERE NOT EXISTS (
+           SELECT 1 FROM noetl.worker w
+           WHERE w.heartbeat > now() - interval '1 minute' AND coalesce(w.meta->>'kind', '') <> 'broker'
+             AND coalesce(w.labels->>'pool', '') = q.pool
+             AND q.lane = ANY (string_to_array(coalesce(w.labels->>'lanes', 'normal'), ',')))
+         GROUP BY q.lane`,
+}
+
 export const WORKERS = {
   name: 'metrics-workers',
   text: `SELECT count(*)::int AS workers FROM noetl.worker

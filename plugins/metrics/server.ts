@@ -1,6 +1,6 @@
 import type { ServerGateway } from '@noetl/core'
 import type { Instruments } from './instruments.ts'
-import { type LaneFigures, QUEUE, WORKERS } from './queue.ts'
+import { type LaneFigures, QUEUE, UNSERVED, WORKERS } from './queue.ts'
 import { sampled } from './sampled.ts'
 
 /** How long figures of Postgres and NATS are told again, and how long a scrape waits for new ones. */
@@ -32,11 +32,12 @@ export function aboutServer(gateway: ServerGateway, instruments: Instruments): {
   hearServer(gateway, instruments)
   const queue = sampled(
     async () => {
-      const [lanes, workers] = await Promise.all([
+      const [lanes, unserved, workers] = await Promise.all([
         gateway.query<LaneFigures>(QUEUE),
+        gateway.query<{ lane: string; commands: number }>(UNSERVED),
         gateway.query<{ workers: number }>(WORKERS),
       ])
-      return { lanes, workers: workers[0]?.workers ?? 0 }
+      return { lanes, unserved, workers: workers[0]?.workers ?? 0 }
     },
     { youngMs: YOUNG_MS, patienceMs: PATIENCE_MS },
   )
@@ -50,6 +51,7 @@ export function aboutServer(gateway: ServerGateway, instruments: Instruments): {
     instruments.setAll('noetl_queue_commands', rest)
     instruments.setAll('noetl_queue_overdue_leases', rest)
     instruments.setAll('noetl_queue_oldest_age_seconds', rest)
+    instruments.setAll('noetl_queue_unserved_commands', rest)
     instruments.set('noetl_workers', {}, found?.workers ?? rest)
     for (const { lane, overdue, oldest, ready, delayed, running, dead } of found?.lanes ?? []) {
       for (const [state, value] of Object.entries({ ready, delayed, running, dead })) {
@@ -58,6 +60,8 @@ export function aboutServer(gateway: ServerGateway, instruments: Instruments): {
       instruments.set('noetl_queue_overdue_leases', { lane }, overdue)
       instruments.set('noetl_queue_oldest_age_seconds', { lane }, oldest)
     }
+    for (const { lane, commands } of found?.unserved ?? [])
+      instruments.set('noetl_queue_unserved_commands', { lane }, commands)
   }
 
   async function lookAtConsumers(): Promise<void> {
