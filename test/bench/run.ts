@@ -1,11 +1,12 @@
 // Prints what the gateway costs on this machine: latencies, throughput, and commits and WAL per step. Not a test:
-// machines are noisy, so read the figures of one run against each other. `npm run bench`.
+// machines are noisy, so read the figures of one run against each other. `npm run bench`, `npm run bench -- lanes`.
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { startPostgres } from '../../cli/local/postgres.ts'
 import { testCluster } from '../support/cluster.ts'
+import { benchLanes } from './lanes.ts'
 
 const teardowns: (() => unknown)[] = []
 const dataDir = await mkdtemp(join(tmpdir(), 'noetl-bench-'))
@@ -13,7 +14,11 @@ await chmod(dataDir, 0o755)
 const postgres = await startPostgres({ dataDir })
 process.env.NOETL_TEST_POSTGRES_URL = postgres.url
 try {
-  await bench()
+  const [what, ...numbers] = process.argv.slice(2)
+  if (what === 'lanes') {
+    const [low, high] = numbers.map(Number)
+    await benchLanes((fn) => void teardowns.push(fn), { low, high })
+  } else await bench()
 } finally {
   for (const teardown of teardowns.reverse()) await teardown()
   await postgres.stop()
