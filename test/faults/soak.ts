@@ -20,13 +20,17 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '20' },
     seed: { type: 'string', default: '1' },
     rate: { type: 'string', default: '8' },
+    /** Seconds from the end of one fault to the next. */
+    between: { type: 'string', default: '25' },
   },
 })
 const minutes = Number(values.minutes)
 const perSecond = Number(values.rate)
 const random = makeRandom(Number(values.seed))
-/** Seconds from the end of one fault to the next. */
-const BETWEEN = 25
+const between = Number(values.between)
+
+/** What is noise. */
+const SLACK = { p50: 1, running: 50, serverMb: 30, workerMb: 30, deadQueue: 5000, queueKb: 2000 }
 
 /** One minute of the run. */
 interface Minute {
@@ -55,7 +59,7 @@ try {
   let over = false
   const harm = (async () => {
     for (;;) {
-      await delay(BETWEEN * 1000)
+      await delay(between * 1000)
       // The last minute is for what was delayed.
       if (over || Date.now() - begun > (minutes - 1) * 60_000) return
       const fault = random.pick(harms())
@@ -81,6 +85,16 @@ try {
   await untilEnded(cluster, 120_000)
   const figures = await measure(cluster, { started, calls: ledger.calls, at: begun, victim: undefined })
   for (const note of figures.notes.slice(0, 20)) console.log(`    ${note}`)
+  for (const event of await query(
+    cluster,
+    `SELECT v.event_id, v.created_at, v.event_type, v.node_name, v.current_index, v.worker_id, v.meta, v.error
+     FROM noetl.event v WHERE v.execution_id IN (SELECT execution_id FROM noetl.dead_letter) ORDER BY v.execution_id, v.event_id`,
+  )) {
+    console.log(`    ${JSON.stringify(event)}`)
+  }
+  for (const letter of await query(cluster, 'SELECT * FROM noetl.dead_letter'))
+    console.log(JSON.stringify(letter))
+  for (const { at, name } of happened) console.log(`    ${new Date(at).toISOString()} ${name}`)
   const trends = trendsOf(rows)
   console.log(JSON.stringify({ ...figures, notes: figures.notes.length, trends }))
   if (figures.lost + figures.stuck + figures.doubled + figures.wrong > 0 || trends.some(({ grew }) => grew))
@@ -193,9 +207,6 @@ function trendsOf(rows: Minute[]) {
   })
 }
 
-/** What is noise. */
-const SLACK = { p50: 1, running: 50, serverMb: 30, workerMb: 30, deadQueue: 5000, queueKb: 2000 }
-
 function median(numbers: number[]): number {
   const sorted = [...numbers].sort((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? 0
@@ -213,7 +224,7 @@ async function report(
   const line = (cells: unknown[]) => `| ${cells.join(' | ')} |`
   return `# Soak
 
-${minutes} minutes of ${perSecond} executions a second, of the playbooks of [the fault matrix](fault-matrix.md), on two servers, three workers of 8 slots, a Postgres and a NATS of their own, with a fault at random every ${BETWEEN} seconds or so (seed ${values.seed}).
+${minutes} minutes of ${perSecond} executions a second, of the playbooks of [the fault matrix](fault-matrix.md), on two servers, three workers of 8 slots, a Postgres and a NATS of their own, with a fault at random every ${between} seconds or so (seed ${values.seed}).
 
 Executions: ${figures.executions}, commands: ${figures.commands}, faults: ${figures.faults}. Lost: ${figures.lost}, stuck: ${figures.stuck}, doubled: ${figures.doubled}, wrong: ${figures.wrong}, repeated calls: ${figures.repeated}, late reports: ${figures.late}.
 
