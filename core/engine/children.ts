@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { isNoetlError, makeError } from '../errors.ts'
+import { shownName } from '../playbook/faults.ts'
 import type { CallError, Child } from '../schemas/command.ts'
 import { childTrace, type Trace } from '../schemas/trace.ts'
 import type { Store } from '../store/store.ts'
@@ -79,7 +80,7 @@ export function makeChildren(parts: {
       path: child.path,
       ...(child.version === null ? {} : { version: child.version }),
     })
-    if (entry === undefined) throw makeError('NOETL_ERR_PLAYBOOK_NOT_FOUND', [child.path, ''])
+    if (entry === undefined) throw makeError('NOETL_ERR_PLAYBOOK_NOT_FOUND', [shownName(child.path), ''])
     return plans.byId(entry.catalog_id)
   }
 

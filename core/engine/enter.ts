@@ -206,11 +206,14 @@ function inFlightOf(planned: StepPlan, scope: () => Scope): JsonObject {
   ])
 }
 
+/** The largest number that a loop counts to. */
+const MAX_COUNT = 10_000_000
+
 /** The list a loop goes over: an object gives pairs, a number counts, a text is read as JSON. */
 function itemsOf(planned: StepPlan, value: Json): Json[] {
   if (Array.isArray(value)) return value
   if (isObject(value)) return Object.entries(value).map(([key, item]) => ({ key, value: item }))
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 10_000_000) {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_COUNT) {
     return Array.from({ length: value }, (_, i) => i)
   }
   if (typeof value === 'string') {
@@ -222,7 +225,7 @@ function itemsOf(planned: StepPlan, value: Json): Json[] {
     }
   }
   throw makeError('NOETL_ERR_TEMPLATE_RENDER', [
-    `loop.in of step "${planned.step.name}" gave ${shown(value)}; a list, an object or a whole number was expected`,
+    `loop.in of step "${planned.step.name}" gave ${shown(value)}; a list, an object or a whole number from 0 to ${MAX_COUNT} was expected`,
   ])
 }
 

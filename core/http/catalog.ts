@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { makeError, type NoetlError } from '../errors.ts'
-import { nearest } from '../playbook/faults.ts'
+import { nearest, shownName } from '../playbook/faults.ts'
 import { readText } from '../playbook/read-aside.ts'
 import type { Submitted } from '../playbook/submission.ts'
 import {
@@ -170,7 +170,8 @@ async function notFound(parts: Parts, path: string, version: number | undefined)
     : near.length > 0
       ? ` Near: ${near.join(', ')}.`
       : ' Register it with: noetlctl playbook register <file>'
-  return makeError('NOETL_ERR_PLAYBOOK_NOT_FOUND', [path, hint], { details: { path, near } })
+  const shown = shownName(path)
+  return makeError('NOETL_ERR_PLAYBOOK_NOT_FOUND', [shown, hint], { details: { path: shown, near } })
 }
 
 /** A version as clients write it; undefined: the newest. */

@@ -103,6 +103,11 @@ export function showFault(fault: Fault): string {
   return `line ${fault.line}, column ${fault.column}${fault.path === '' ? '' : ` (${fault.path})`}: ${fault.message}${hint}`
 }
 
+/** A name that somebody sent, as messages show it: its beginning when it is far too long. */
+export function shownName(name: string): string {
+  return name.length > 200 ? `${name.slice(0, 200)}…` : name
+}
+
 /** Names beyond these are not compared. */
 const COMPARED = 5000
 

@@ -90,6 +90,22 @@ t.test('catalog: a playbook that was put away is not called by another', async (
   t.match(after.error, /No playbook is registered as shelf\/child/)
 })
 
+t.test('catalog: a path that is far too long is told of in short', async (t) => {
+  const path = 'x'.repeat(100_000)
+  for (const route of ['/api/execute', '/api/catalog/resource']) {
+    const answer = await post(route, { path })
+    t.equal(answer.status, 404)
+    t.match(answer.body.error, /^No playbook is registered as x+…\. /)
+    t.ok(JSON.stringify(answer.body).length < 2000, route)
+  }
+  await gateway.register(
+    `metadata: {path: shelf/long}\nworkflow: [{step: start, tool: {kind: playbook, path: "{{ 'x' * 100000 }}"}}]`,
+  )
+  const run = await gateway.ended(await gateway.execute('shelf/long'))
+  t.match(run.error, /^No playbook is registered as x+…\./)
+  t.ok((run.error ?? '').length < 1000, 'also in a step')
+})
+
 t.test('catalog: the list in pages, also for who sends no body', async (t) => {
   for (const n of [1, 2, 3]) await gateway.register(playbook(`pages/${n}`))
   const all = pathsOf((await post('/api/catalog/list', undefined)).body)

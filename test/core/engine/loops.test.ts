@@ -43,6 +43,17 @@ t.test('loop: null fails the step and says what was expected', async (t) => {
   t.match(run.error ?? '', /loop.in of step "start" gave null; a list/)
 })
 
+t.test('loop: a number that cannot be counted to fails the step and says which can', async (t) => {
+  for (const number of ['10000001', '-3', '2.5']) {
+    const run = simulate(looped(`{{ ${number} }}`, '{mode: parallel}'))
+    t.equal(run.status, 'FAILED')
+    t.match(
+      run.error ?? '',
+      `gave ${number}; a list, an object or a whole number from 0 to 10000000 was expected`,
+    )
+  }
+})
+
 t.test('loop: sequential has one in flight, parallel as many as it may', async (t) => {
   t.equal(simulate(looped('{{ n }}', '{mode: sequential}')).widest, 1)
   t.equal(simulate(looped('{{ n }}', '{mode: parallel, max_in_flight: 2}')).widest, 2)
