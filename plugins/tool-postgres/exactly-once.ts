@@ -12,6 +12,11 @@ const CLEAN_EVERY_MS = 3_600_000
 const CLEANED_AT_ONCE = 1000
 /** Databases whose last cleaning is remembered. */
 const MAX_REMEMBERED = 1000
+/**
+ * Between two statements no time passes but that of the network. Who is not heard of for so long stands still or is
+ * cut off, and has lost its lease or soon will: the server ends it, for its repeat waits for it.
+ */
+const STILL_MS = 10_000
 /** Several that make the table at once may disturb each other; so it is tried again. */
 const CREATE_TRIES = 5
 
@@ -37,7 +42,9 @@ export function openOnce(options: { table: string; maxBytes: number }) {
   async function begin(client: pg.ClientBase, call: ToolCall): Promise<boolean> {
     for (let tries = 1; ; tries++) {
       // In any other isolation, one who has waited for a marker would fail instead of seeing it.
-      await client.query('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE')
+      await client.query(
+        `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL idle_in_transaction_session_timeout = ${STILL_MS}`,
+      )
       try {
         const { rowCount } = await client.query(
           `INSERT INTO ${table} (key, execution_id, step, attempt) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,

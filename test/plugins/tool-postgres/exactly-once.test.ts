@@ -5,6 +5,7 @@ import type { PostgresInput } from '../../../plugins/tool-postgres/input.ts'
 import { type PostgresToolOptions, postgresTool } from '../../../plugins/tool-postgres/tool.ts'
 import { testCluster } from '../../support/cluster.ts'
 import { credentialOf, testDatabase } from '../../support/postgres.ts'
+import { makeRelay } from '../../support/proxy.ts'
 import { toolCall, toolFailure } from '../../support/tool-call.ts'
 import { until } from '../../support/wait.ts'
 
@@ -111,6 +112,35 @@ t.test('exactly once: of two holders at once one runs, and both get its result',
   await until('the second waits for the first', waiting(2))
   await holder.query('COMMIT')
   t.same(await first, await second)
+  t.equal(await balance(), 10)
+})
+
+t.test('exactly once: a holder that was cut off in the midst does not keep its repeat waiting', async (t) => {
+  const relay = await makeRelay(t, { target: Number(data.db_port) })
+  const run = await open(t)
+  const silent = postgresTool()
+  t.teardown(() => silent.close?.())
+  const stored = { '': { type: 'postgres', data: { ...data, db_host: '127.0.0.1', db_port: relay.port } } }
+  const command = `SELECT pg_sleep(0.5); ${ADD}`
+  const stop = new AbortController()
+  const first = Promise.resolve(
+    silent.run(
+      { exactly_once: true, command },
+      toolCall({ stored, idempotencyKey: 'cut', signal: stop.signal }),
+    ),
+  ).catch((error: unknown) => error)
+  await until('the first is in the midst', async () => {
+    const { rows } = await watching.query(
+      `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_sleep%' AND state = 'active'`,
+    )
+    return rows.length === 1
+  })
+  relay.cut()
+  const second = await run({ command, timeout_seconds: 20 }, { idempotencyKey: 'cut' })
+  t.equal(await balance(), 10, JSON.stringify(second))
+  relay.heal()
+  stop.abort()
+  t.ok((await first) instanceof Error, 'the first has failed')
   t.equal(await balance(), 10)
 })
 
