@@ -8,6 +8,11 @@ import type { Duty } from './upkeep.ts'
 
 /** Refusals in a row after which the stream is taken for broken. */
 const REFUSALS = 2
+/**
+ * What makes a stream refuse may lie outside of it: an account at its limit, a full disk. Making it anew is then of no
+ * use, and each time makes every waiting row due, which is a write for each.
+ */
+const REMAKE_PAUSE_MS = 60_000
 
 /**
  * Announces again what no one claimed: its notification may have been lost. Announcements are not waited for, so
@@ -23,6 +28,7 @@ export function announceDuty(parts: {
   log: Logger
 }): Duty {
   let refusals = 0
+  let remade = Number.NEGATIVE_INFINITY
   return {
     name: 'announce',
     everySeconds: Math.min(1, parts.afterSeconds),
@@ -36,8 +42,9 @@ export function announceDuty(parts: {
       parts.announce(unclaimed, true)
       publish('noetl:upkeep', { what: 'announced', count: unclaimed.length })
       refusals = (await parts.accepts(first)) ? 0 : refusals + 1
-      if (refusals < REFUSALS) return
+      if (refusals < REFUSALS || performance.now() - remade < REMAKE_PAUSE_MS) return
       refusals = 0
+      remade = performance.now()
       parts.log.warn('the stream of commands takes no messages and is made anew')
       await parts.bus.remake(parts.places)
       await parts.store.forgetAnnouncements()
