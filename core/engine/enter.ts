@@ -207,7 +207,7 @@ function inFlightOf(planned: StepPlan, scope: () => Scope): JsonObject {
 }
 
 /** The largest number that a loop counts to. */
-const MAX_COUNT = 10_000_000
+const MAX_COUNT = 1_000_000
 
 /** The list a loop goes over: an object gives pairs, a number counts, a text is read as JSON. */
 function itemsOf(planned: StepPlan, value: Json): Json[] {

@@ -49,7 +49,7 @@ t.test('loop: a number that cannot be counted to fails the step and says which c
     t.equal(run.status, 'FAILED')
     t.match(
       run.error ?? '',
-      `gave ${number}; a list, an object or a whole number from 0 to 10000000 was expected`,
+      `gave ${number}; a list, an object or a whole number from 0 to 1000000 was expected`,
     )
   }
 })
