@@ -234,6 +234,24 @@ export const MUTATIONS: readonly Mutation[] = [
     'test/simulator/leases.test.ts',
   ),
   one(
+    'going on: what must not be begun twice is given with the report',
+    'core/engine/go-on.ts',
+    ["!dead && effect !== 'unsafe'", '!dead'],
+    'test/e2e/go-on.test.ts',
+  ),
+  one(
+    'going on: who repeats its report is given nothing',
+    'core/http/events.ts',
+    ["answer.status !== 'duplicate'", "answer.status === 'duplicate'"],
+    'test/e2e/go-on.test.ts',
+  ),
+  one(
+    'going on: a command that is given is announced as well',
+    'core/engine/engine.ts',
+    ['!dead && !leases.has(queue_id)', '!dead'],
+    'test/e2e/go-on.test.ts',
+  ),
+  one(
     'upkeep: a stream that takes no messages is left so',
     'core/upkeep/announce.ts',
     ['(await parts.accepts(first)) ? 0 : refusals + 1', '0'],
