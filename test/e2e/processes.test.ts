@@ -126,6 +126,7 @@ workflow:
     'command.lease_expired',
     'command.claimed',
     'step.enter',
+    'call.log',
     'call.done',
     'step.exit',
   ])
