@@ -27,13 +27,19 @@ export interface Externalised {
 /** Stores a result aside when it is large. */
 export function externalise(
   result: Json,
-  about: { executionId: string; eventId: string; step: string; select: readonly string[] },
+  about: {
+    executionId: string
+    eventId: string
+    step: string
+    select: readonly string[]
+    store?: NewResult['store'] | undefined
+  },
 ): Externalised & { bytes: number } {
   const bytes = roughBytes(result, INLINE_BYTES)
   if (bytes * MOST_PER_BYTE <= INLINE_BYTES) return { near: result, stored: undefined, bytes }
   const whole = Buffer.byteLength(writeJson(result))
   if (whole <= INLINE_BYTES) return { near: result, stored: undefined, bytes: whole }
-  const store = whole < DISK_BYTES ? 'kv' : 'disk'
+  const store = about.store ?? (whole < DISK_BYTES ? 'kv' : 'disk')
   return {
     bytes: whole,
     near: {

@@ -190,6 +190,7 @@ function takeReport(turn: Turn, report: Report): boolean {
     eventId: event_id,
     step: run.step,
     select: planned?.step.outputSelect ?? [],
+    store: planned?.step.outputStore,
   })
   if (stored !== undefined) turn.stored.push(stored)
   const park =

@@ -51,7 +51,7 @@ export function printPlaybook(playbook: Playbook): string {
 }
 
 function stepOf(step: Step, dialect: Playbook['dialect']): JsonObject {
-  const { name, description, pipeline, loop, admit, maxAttempts, outputSelect } = step
+  const { name, description, pipeline, loop, admit, maxAttempts, outputSelect, outputStore } = step
   const first = pipeline ? 0 : step.tasks.findIndex((task) => task.aside === undefined)
   const at = Math.max(0, first)
   const behind = pipeline ? step.tasks.length : first + 1
@@ -76,7 +76,10 @@ function stepOf(step: Step, dialect: Playbook['dialect']): JsonObject {
     ...reactOf(step),
     ...nextOf(step.next),
     ...some('spec', spec),
-    ...(outputSelect.length === 0 ? {} : { output: { output_select: outputSelect } }),
+    ...some('output', {
+      ...(outputSelect.length === 0 ? {} : { output_select: outputSelect }),
+      ...(outputStore === undefined ? {} : { store: { kind: outputStore } }),
+    }),
   }
 }
 

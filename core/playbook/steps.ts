@@ -105,8 +105,15 @@ export function readStep(
       : {}),
     ...laneIn(spec, [...path, 'spec'], faults),
     outputSelect: textList(output.output_select ?? value.output_select),
+    ...readStore(output.store),
   }
   return [step, ...applySeed(step, value, path, about)]
+}
+
+/** Stores that are elsewhere (`gcs`, `s3`) are none of ours; a result is then kept as without a name. */
+function readStore(store: Json | undefined): Pick<Step, 'outputStore'> {
+  const kind = isObject(store) ? store.kind : undefined
+  return kind === 'kv' || kind === 'disk' || kind === 'db' ? { outputStore: kind } : {}
 }
 
 /** The first dialect's loops give the result of the last round, the other's those of all. */

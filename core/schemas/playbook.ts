@@ -79,6 +79,8 @@ export interface Step {
   lane?: string
   /** Fields of an externalised result kept at hand. */
   outputSelect: string[]
+  /** By what name a result that is stored aside is known; by its size when absent. */
+  outputStore?: 'kv' | 'disk' | 'db'
 }
 
 export interface Router {

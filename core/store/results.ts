@@ -8,7 +8,7 @@ export interface NewResult {
   result_id: string
   /** The step. */
   name: string
-  store: 'kv' | 'disk'
+  store: 'kv' | 'disk' | 'db'
   bytes: number
   data: Json
 }

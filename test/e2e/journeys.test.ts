@@ -252,9 +252,13 @@ workflow:
   tool:
     kind: python
     input: {meta: "{{ start.meta }}", last: "{{ start.rows[1999].id }}", n: "{{ load.rows | length }}", c: "{{ load.count }}", d: "{{ load.data.count }}", store: "{{ start._store }}"}
-    code: "result = {'meta': meta, 'last': last, 'n': n, 'c': c, 'd': d, 'has_store': isinstance(store, str)}"`,
+    code: "result = {'meta': meta, 'last': last, 'n': n, 'c': c, 'd': d, 'store': store}"`,
     )
-    t.same(run.result, { meta: { a: 1 }, last: 1999, n: 2000, c: 2000, d: 2000, has_store: true }, kind)
+    t.same(
+      run.result,
+      { meta: { a: 1 }, last: 1999, n: 2000, c: 2000, d: 2000, store: kind === 'auto' ? 'kv' : kind },
+      kind,
+    )
   }
 })
 

@@ -215,6 +215,7 @@ const playbooks: fc.Arbitrary<Playbook> = fc
           ),
           maxAttempts: fc.option(fc.integer({ min: 1, max: 100 }), { nil: undefined }),
           outputSelect: fc.array(text, { maxLength: 2 }),
+          outputStore: fc.option(fc.constantFrom('kv', 'disk', 'db'), { nil: undefined }),
         })
         .map(({ body, loopResult, ...fields }) =>
           defined({ ...fields, ...body, loopResult: fields.loop === undefined ? 'all' : loopResult }),
