@@ -30,7 +30,7 @@ import { describeOnce } from './tools/describe.ts'
 import { extendApp, type Seen } from './tools/extend.ts'
 import { discoverPlugins, kindsOf, type PluginManifest } from './tools/host.ts'
 import { type Lanes, makeLanes } from './tools/lanes.ts'
-import { announceDuty } from './upkeep/announce.ts'
+import { announceDuty, makeShown } from './upkeep/announce.ts'
 import { childrenDuty } from './upkeep/children.ts'
 import { consumersDuty, followExhausted } from './upkeep/consumers.ts'
 import { giveUpDuty } from './upkeep/give-up.ts'
@@ -119,6 +119,7 @@ export async function startServer(config: Config, options: { log: Logger }): Pro
           ...parts,
           places,
           afterSeconds: config.reannounceSeconds,
+          shown: parts.shown.take,
           accepts: (command) => bus.accepts(command, notificationOf(command, parts.url)),
         }),
         stalledDuty(parts),
@@ -215,6 +216,7 @@ async function makeParts(
     plans,
     newId,
     announce,
+    shown: makeShown(),
     async toolKinds() {
       return [...new Set([...installed, ...(await kindsOfWorkers(pools.durable))])].sort()
     },

@@ -9,6 +9,7 @@ import {
 import type { Logger } from 'pino'
 import { makeError } from '../errors.ts'
 import type { Notification } from '../schemas/notification.ts'
+import { within } from '../within.ts'
 import { type ConsumerState, consumerState, hearExhausted, rebuildConsumer } from './consumers.ts'
 import { type Delivery, makeDeliveries } from './deliveries.ts'
 import { deleteStream, ensureStream, type Place, subjectOf } from './streams.ts'
@@ -135,12 +136,7 @@ function tracing(traceparent: string): MsgHdrs {
 const DRAIN_MS = 2000
 
 async function ended(connection: NatsConnection): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, DRAIN_MS)
-  })
-  await Promise.race([connection.drain().catch(() => undefined), late])
-  clearTimeout(timer)
+  await within(DRAIN_MS, connection.drain())
   if (!connection.isClosed()) await connection.close()
 }
 

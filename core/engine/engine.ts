@@ -1,5 +1,4 @@
 import type { Logger } from 'pino'
-import { makeBatcher } from '../batch.ts'
 import { isHeard, publish } from '../channels.ts'
 import { makeError } from '../errors.ts'
 import type { CallError } from '../schemas/command.ts'
@@ -8,11 +7,11 @@ import type { JsonObject } from '../schemas/json.ts'
 import { NORMAL_LANE } from '../schemas/lanes.ts'
 import type { Effect } from '../schemas/playbook.ts'
 import { type Trace, traceIdOf } from '../schemas/trace.ts'
-import type { Settle, Transition } from '../store/commit.ts'
+import type { Settle } from '../store/commit.ts'
 import { idTime } from '../store/ids.ts'
-import { isTransient } from '../store/pools.ts'
 import type { Claimed } from '../store/queue.ts'
 import type { Store } from '../store/store.ts'
+import { type Committed, makeCommits } from './commits.ts'
 import { type Decision, decide, type Input, nothingYet, type Report } from './decide.ts'
 import { claimedRow, type GoneOn, goOn, type Next } from './go-on.ts'
 import { type Known, learn, NotLoaded } from './known.ts'
@@ -133,45 +132,7 @@ export function makeEngine(parts: {
   const inboxes = new Map<string, Waiting[]>()
   const memory = new Map<string, { known: Known; catalogId: string }>()
 
-  const commits = makeBatcher<Transition, 'written' | { held: Set<string> }>({
-    maxItems: 200,
-    concurrency: 2,
-    run: (transitions) => commitApart(transitions),
-  })
-
-  /** Two of one execution never go together: a start that two ask for may meet itself. */
-  async function commitApart(transitions: Transition[]): ReturnType<typeof commitAll> {
-    if (new Set(transitions.map((t) => t.execution_id)).size === transitions.length) {
-      return commitAll(transitions)
-    }
-    return commitSingly(transitions)
-  }
-
-  async function commitSingly(transitions: Transition[]): ReturnType<typeof commitAll> {
-    const outcomes: Awaited<ReturnType<typeof commitAll>> = []
-    for (const transition of transitions) outcomes.push((await commitAll([transition]))[0]!)
-    return outcomes
-  }
-
-  async function commitAll(
-    transitions: Transition[],
-  ): Promise<('written' | { held: Set<string> } | Error)[]> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const { written, held } = await store.commitTransitions(transitions)
-        return transitions.map((t) => (written.has(t.execution_id) ? 'written' : { held }))
-      } catch (error) {
-        const code = (error as { code?: string }).code ?? ''
-        if (code.startsWith('40') && attempt < 5) continue
-        if (isTransient(error) || transitions.length === 1) {
-          return transitions.map(() => error as Error)
-        }
-        // One of them cannot be written; the others must not suffer for it.
-        log.error({ err: error, count: transitions.length }, 'a batch was refused and is tried one by one')
-        return commitSingly(transitions)
-      }
-    }
-  }
+  const commits = makeCommits({ store, log })
 
   function submit(executionId: string, input: Input, settle?: Settle, next?: Next): Promise<Answer> {
     return new Promise((done, failed) => {
@@ -255,7 +216,7 @@ export function makeEngine(parts: {
     decision: Decision,
     inputs: Waiting[],
     given: GoneOn[] = [],
-  ): Promise<'written' | { held: Set<string> }> {
+  ): Promise<Committed> {
     if (decision.events.length === 0) return 'written'
     const { executionId } = known
     const start = known.revision === null

@@ -37,18 +37,18 @@ export function goOn<W extends { next?: Next }>(
   about: { leaseSeconds: number; newId(after: string): string; now: string },
 ): Map<W, GoneOn> {
   const given = new Map<W, GoneOn>()
-  const free = new Set(
-    commands.filter(({ delay, dead, effect }) => delay === 0 && !dead && effect !== 'unsafe'),
-  )
-  for (const reporter of reporters) {
-    const { next } = reporter
-    if (next === undefined) continue
-    const command = [...free].find(({ lane, pool }) => lane === next.lane && pool === next.pool)
-    const issued = events.find(({ event_id }) => event_id === command?.queue_id)
-    if (command === undefined || issued === undefined) continue
-    free.delete(command)
-    const { worker_id, token } = next
-    given.set(reporter, {
+  const eager = reporters.filter(({ next }) => next !== undefined)
+  if (eager.length === 0) return given
+  const issues = new Map(events.map((event) => [event.event_id, event]))
+  for (const command of commands) {
+    const { lane, pool, delay, dead, effect } = command
+    if (delay > 0 || dead || effect === 'unsafe') continue
+    const at = eager.findIndex(({ next }) => next?.lane === lane && next.pool === pool)
+    if (at < 0) continue
+    const [reporter] = eager.splice(at, 1)
+    const { worker_id, token } = reporter!.next!
+    const issued = issues.get(command.queue_id)!
+    given.set(reporter!, {
       command,
       lease: { token, worker_id, seconds: about.leaseSeconds },
       issued,
@@ -63,6 +63,7 @@ export function goOn<W extends { next?: Next }>(
         meta: { command_id: command.queue_id, attempt: 1 },
       },
     })
+    if (eager.length === 0) break
   }
   return given
 }

@@ -95,6 +95,7 @@ export function waitingRoutes(app: FastifyInstance, parts: Parts, prefix: string
       const { lane, pool, limit } = request.body
       const to = { lane, pool }
       const commands = await parts.store.takeUnclaimed({ afterSeconds: SHOWN_SECONDS, limit, to })
+      if (commands[0] !== undefined) parts.shown.note(commands[0])
       return { commands: commands.map((command) => notificationOf(command, '')) }
     },
   )

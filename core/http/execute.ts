@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
+import { eachOf } from '../each-of.ts'
 import { isNoetlError, makeError } from '../errors.ts'
 import { isObject, type JsonObject } from '../schemas/json.ts'
 import { findEntry } from './catalog.ts'
-import { inLanes } from './lanes.ts'
 import type { Parts } from './parts.ts'
 import { Bag, Id, Maybe, Version } from './shapes.ts'
 import { Start, startExecution } from './start.ts'
@@ -104,7 +104,7 @@ async function startBatch(parts: Parts, items: Start[], traceparent: unknown): P
   const indexes = [...items.keys()]
   const keyed = indexes.filter((index) => items[index]!.dedup)
   const free = indexes.filter((index) => !items[index]!.dedup)
-  await Promise.all([inLanes(keyed, 1, take), inLanes(free, AT_ONCE, take)])
+  await Promise.all([eachOf(keyed, 1, take), eachOf(free, AT_ONCE, take)])
   return results
 }
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
+import { eachOf } from '../each-of.ts'
 import type { Ended } from '../engine/engine.ts'
 import { callError } from '../engine/problem.ts'
 import { isNoetlError, makeError } from '../errors.ts'
@@ -7,7 +8,6 @@ import { isObject, type JsonObject } from '../schemas/json.ts'
 import { getEvent } from '../store/events.ts'
 import { findOld, findRunningBelow, loadExecution } from '../store/executions.ts'
 import { findEntry } from './catalog.ts'
-import { inLanes } from './lanes.ts'
 import type { Parts } from './parts.ts'
 import { Bag, IdParams, Maybe, Version } from './shapes.ts'
 import { startPlan } from './start.ts'
@@ -152,7 +152,7 @@ export function executionActRoutes(app: FastifyInstance, parts: Parts, prefix: s
   /** Those that this has cancelled; one may end by itself meanwhile. */
   async function cancelEach(ids: string[], reason: string): Promise<string[]> {
     const cancelled: string[] = []
-    await inLanes(ids, AT_ONCE, async (id) => {
+    await eachOf(ids, AT_ONCE, async (id) => {
       if ((await parts.engine.cancel(id, reason)).changed) cancelled.push(id)
     })
     return cancelled

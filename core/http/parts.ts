@@ -33,6 +33,8 @@ export interface Parts {
   /** A new id, above all that were made here before and above `after`. */
   newId(after?: string): string
   announce(commands: Waiting[], again?: boolean): void
+  /** Commands that workers were shown, for they had heard of none: `upkeep/announce.ts` wants to know. */
+  shown: { note(command: Waiting): void; take(): Waiting | undefined }
   /** Tool kinds that playbooks may use now. */
   toolKinds(): Promise<string[]>
   /** Plugins that this server started without. */

@@ -14,6 +14,21 @@ const REFUSALS = 2
  */
 const REMAKE_PAUSE_MS = 60_000
 
+/** Keeps the last of what workers were shown, until it is taken. */
+export function makeShown(): { note(command: Waiting): void; take(): Waiting | undefined } {
+  let last: Waiting | undefined
+  return {
+    note(command) {
+      last = command
+    },
+    take() {
+      const taken = last
+      last = undefined
+      return taken
+    },
+  }
+}
+
 /**
  * Announces again what no one claimed: its notification may have been lost. Announcements are not waited for, so
  * here one is: a stream that is there and takes nothing, as one whose files vanished, is made anew.
@@ -24,6 +39,8 @@ export function announceDuty(parts: {
   places: Place[]
   afterSeconds: number
   announce(commands: Waiting[], again: boolean): void
+  /** A command that a worker was shown, for it had heard of none, since this was asked last. */
+  shown(): Waiting | undefined
   accepts(command: Waiting): Promise<boolean>
   log: Logger
 }): Duty {
@@ -37,10 +54,13 @@ export function announceDuty(parts: {
         afterSeconds: parts.afterSeconds,
         limit: 1000,
       })
-      const [first] = unclaimed
+      if (unclaimed.length > 0) {
+        parts.announce(unclaimed, true)
+        publish('noetl:upkeep', { what: 'announced', count: unclaimed.length })
+      }
+      // Workers that ask for work leave nothing unclaimed, and would hide a broken stream for ever.
+      const first = unclaimed[0] ?? parts.shown()
       if (first === undefined) return
-      parts.announce(unclaimed, true)
-      publish('noetl:upkeep', { what: 'announced', count: unclaimed.length })
       refusals = (await parts.accepts(first)) ? 0 : refusals + 1
       if (refusals < REFUSALS || performance.now() - remade < REMAKE_PAUSE_MS) return
       refusals = 0

@@ -1,3 +1,4 @@
+import { eachOf } from '../each-of.ts'
 import { type Frame, type LeasedCommand, makeCallError, type Outcome } from '../schemas/command.ts'
 import { isObject, type Json } from '../schemas/json.ts'
 import type { Task } from '../schemas/playbook.ts'
@@ -25,13 +26,9 @@ export async function runFrame(command: LeasedCommand, frame: Frame, around: Sur
   }
   const { rows } = claimed
   const outcomes: Outcome[] = new Array(rows.length)
-  let next = 0
-  const lane = async () => {
-    for (let index = next++; index < rows.length; index = next++) {
-      outcomes[index] = await runRow(command, frame, { rows, index, elapsed: elapsed() }, around)
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(frame.cursor.rowConcurrency, rows.length) }, lane))
+  await eachOf(rows.keys(), Math.min(frame.cursor.rowConcurrency, rows.length), async (index) => {
+    outcomes[index] = await runRow(command, frame, { rows, index, elapsed: elapsed() }, around)
+  })
   const failed = outcomes.filter((outcome) => outcome.status !== 'ok')
   const base = {
     result: { results: outcomes.map((outcome) => outcome.result), failed: failed.length },

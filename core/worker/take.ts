@@ -5,6 +5,7 @@ import type { Place } from '../bus/streams.ts'
 import type { Notification } from '../schemas/notification.ts'
 import { CallAborted } from '../tools/define.ts'
 import type { LanePlan } from '../tools/lanes.ts'
+import { within } from '../within.ts'
 import { type DeliverParts, deliver } from './deliver.ts'
 import type { Lease } from './leases.ts'
 import { makePolling } from './polling.ts'
@@ -182,14 +183,4 @@ export function takeCommands(
         )
     },
   }
-}
-
-/** Waits for an end, but no longer than so many milliseconds. */
-async function within(ms: number, ending: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const over = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms)
-  })
-  await Promise.race([ending, over])
-  clearTimeout(timer)
 }

@@ -1,5 +1,6 @@
 // Prints what the gateway costs on this machine: latencies, throughput, and commits and WAL per step. Not a test:
-// machines are noisy, so read the figures of one run against each other. `npm run bench`, `npm run bench -- lanes`.
+// machines are noisy, so read the figures of one run against each other. `npm run bench`, `npm run bench -- lanes`,
+// `npm run bench -- templates`.
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,14 +8,19 @@ import pg from 'pg'
 import { startPostgres } from '../../cli/local/postgres.ts'
 import { testCluster } from '../support/cluster.ts'
 import { benchLanes } from './lanes.ts'
+import { benchTemplates } from './templates.ts'
 
+const [what, ...numbers] = process.argv.slice(2)
+if (what === 'templates') {
+  benchTemplates()
+  process.exit()
+}
 const teardowns: (() => unknown)[] = []
 const dataDir = await mkdtemp(join(tmpdir(), 'noetl-bench-'))
 await chmod(dataDir, 0o755)
 const postgres = await startPostgres({ dataDir })
 process.env.NOETL_TEST_POSTGRES_URL = postgres.url
 try {
-  const [what, ...numbers] = process.argv.slice(2)
   if (what === 'lanes') {
     const [low, high] = numbers.map(Number)
     await benchLanes((fn) => void teardowns.push(fn), { low, high })

@@ -236,7 +236,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'going on: what must not be begun twice is given with the report',
     'core/engine/go-on.ts',
-    ["!dead && effect !== 'unsafe'", '!dead'],
+    ["|| dead || effect === 'unsafe'", '|| dead'],
     'test/e2e/go-on.test.ts',
   ),
   one(

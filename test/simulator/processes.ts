@@ -15,7 +15,7 @@ import { notificationOf } from '../../core/schemas/notification.ts'
 import { makeIdSource } from '../../core/store/ids.ts'
 import type { Waiting } from '../../core/store/queue.ts'
 import type { Store } from '../../core/store/store.ts'
-import { announceDuty } from '../../core/upkeep/announce.ts'
+import { announceDuty, makeShown } from '../../core/upkeep/announce.ts'
 import { childrenDuty } from '../../core/upkeep/children.ts'
 import { consumersDuty, followExhausted } from '../../core/upkeep/consumers.ts'
 import { giveUpDuty } from '../../core/upkeep/give-up.ts'
@@ -101,6 +101,7 @@ export function runServer(
     plans,
     newId,
     announce,
+    shown: makeShown(),
     pools: {},
   } as unknown as Parts
 
@@ -126,6 +127,7 @@ export function runServer(
         ...parts,
         places: PLACES,
         afterSeconds: 5,
+        shown: parts.shown.take,
         accepts: (command) => bus.accepts(command, notificationOf(command, url)),
       }),
       stalledDuty(parts),

@@ -4,6 +4,7 @@ import { type LocalPostgres, startPostgres } from '../../cli/local/postgres.ts'
 import { migrate } from '../../core/store/migrate.ts'
 import { testFolder } from './folder.ts'
 import type { Teardown } from './teardown.ts'
+import { until } from './wait.ts'
 
 const TEMPLATE = 'noetl_template'
 /** Two files that make the template at once wait for each other. */
@@ -34,7 +35,13 @@ export async function testDatabase(
     await client.query('SELECT pg_advisory_unlock($1)', [LOCK])
   })
   t.teardown(async () => {
-    await admin(server, (client) => client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
+    await admin(server, async (client) => {
+      // A pool has ended before its connections have: one that is then cut off would end the test's process.
+      await until('the end of all sessions', () => unused(client, name), { withinMs: 3000 }).catch(
+        () => undefined,
+      )
+      await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    })
   })
   return { url: databaseUrl(server, name) }
 }
@@ -85,6 +92,11 @@ export function databaseUrl(server: string, name: string): string {
   const url = new URL(server)
   url.pathname = `/${name}`
   return url.href
+}
+
+async function unused(client: pg.Client, name: string): Promise<boolean> {
+  const { rowCount } = await client.query('SELECT 1 FROM pg_stat_activity WHERE datname = $1', [name])
+  return rowCount === 0
 }
 
 async function admin<T>(server: string, use: (client: pg.Client) => Promise<T>): Promise<T> {

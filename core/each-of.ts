@@ -1,12 +1,12 @@
 /** Takes every item, so many at once. The first failure is thrown when what was under way has ended. */
-export async function inLanes<T>(
+export async function eachOf<T>(
   items: Iterable<T>,
-  width: number,
+  atOnce: number,
   take: (item: T) => Promise<void>,
 ): Promise<void> {
   const left = [...items].values()
   let failure: { error: unknown } | undefined
-  const lane = async () => {
+  const taker = async () => {
     for (const item of left) {
       if (failure !== undefined) return
       await take(item).catch((error: unknown) => {
@@ -14,6 +14,6 @@ export async function inLanes<T>(
       })
     }
   }
-  await Promise.all(Array.from({ length: width }, lane))
+  await Promise.all(Array.from({ length: atOnce }, taker))
   if (failure !== undefined) throw failure.error
 }
