@@ -14,8 +14,8 @@ export interface Reported {
 
 /**
  * An answer that brings a lease may take a fifth of it, for no one renews the lease before it is here. Then the
- * report is sent again soon, under the same token; from the fifth time on it may take twice as long each time, for
- * a server that has much to do must not be asked ever more. After two leases what follows is left to its own.
+ * report is sent again soon, under the same token; from the fifth time on it may take twice as long each time, up to
+ * a whole lease, for a server that has much to do must not be asked ever more. After two leases what follows is left to its own.
  */
 const ANSWER_SHARE = 1 / 5
 const NEXT_PAUSE_MS = 200
@@ -82,7 +82,10 @@ export function makeReports(options: { workerId: string; servers: Servers; log: 
       try {
         const answer = await sender.add(
           Date.now() < nextUntil
-            ? { event: { ...event, next }, timeoutMs: leaseMs * ANSWER_SHARE * 2 ** Math.max(0, tries - 4) }
+            ? {
+                event: { ...event, next },
+                timeoutMs: Math.min(leaseMs, leaseMs * ANSWER_SHARE * 2 ** Math.max(0, tries - 4)),
+              }
             : { event, timeoutMs: Number.POSITIVE_INFINITY },
         )
         if ('outcome' in answer) return answer
