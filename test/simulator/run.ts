@@ -150,12 +150,16 @@ export async function simulate(
     people.asking === 0 &&
     tables.all().every(({ row, queue, waits }) => row.status !== 'RUNNING' && queue.size + waits.size === 0)
   let still = 0
-  await world.run(() => {
-    still = Math.max(still, Math.min(watch.still(), world.now() - before))
-    return atRest() || still > STILL_MS
-  }, REST_MS)
-  const rested = atRest()
+  const comeToRest = () =>
+    world.run(() => {
+      still = Math.max(still, Math.min(watch.still(), world.now() - before))
+      return atRest() || still > STILL_MS
+    }, REST_MS)
+  await comeToRest()
   await world.run(() => false, 3000)
+  // A slow request to start one may have arrived meanwhile.
+  await comeToRest()
+  const rested = atRest()
 
   const faults = [...watch.faults, ...world.accidents]
   const all = tables.all()
