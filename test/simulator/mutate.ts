@@ -10,7 +10,7 @@ import { MUTATIONS, type Mutation } from './mutations.ts'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COPIED = ['core', 'cli', 'test', 'package.json', 'tsconfig.json']
 /** Schedules that may pass before a guard counts as not watched. */
-const RUNS = 1000
+const RUNS = 2000
 
 const folder = await mkdtemp(join(tmpdir(), 'noetl-mutate-'))
 await chmod(folder, 0o755)

@@ -9,6 +9,7 @@ import { makeMemoryStore } from './memory-store.ts'
 import { makeNet } from './net.ts'
 import { makePeople } from './people.ts'
 import { type Drawn, drawPlaybooks } from './playbooks.ts'
+import { makeRandom } from './random.ts'
 import { makeStream } from './stream.ts'
 import type { Kept } from './tables.ts'
 import { watchTools } from './tools.ts'
@@ -40,6 +41,24 @@ const REST_MS = 60 * 60_000
 const compiled = new Map<string, ReturnType<typeof compilePlaybook>['playbook']>()
 const undisturbed = new Map<string, ReturnType<typeof simulate>>()
 
+/**
+ * In some runs one command ends every worker that begins it, as one that takes all memory does, or begins as its
+ * worker is told to stop. Drawn apart, so that the rest of a seed's schedule is what it was.
+ */
+function drawPoison(
+  seed: number,
+): ((command: string) => { afterMs: number; stops: boolean } | undefined) | undefined {
+  const random = makeRandom(seed ^ 0x5eed)
+  if (!random.chance(0.15)) return undefined
+  const blow = { afterMs: random.between(0, 20), stops: random.chance(0.4) }
+  let others = random.int(0, 5)
+  let poisoned: string | undefined
+  return (command) => {
+    if (poisoned === undefined && others-- === 0) poisoned = command
+    return command === poisoned ? blow : undefined
+  }
+}
+
 /** One schedule: the processes, what they run, and all that happens to them, from one number. */
 export async function simulate(
   seed: number,
@@ -53,12 +72,24 @@ export async function simulate(
   const watch = makeWatch(world, tables)
   watchTools(world, { begun: watch.onTool })
   const now = () => weather
+  let healed = false
   const postgres = makePostgres({ world, statements, weather: now, observe: watch.observe })
   const stream = makeStream(world, now)
   const net = makeNet(world, now)
   /** People meet reports: they watch what workers do. */
+  const poison = gentle ? undefined : drawPoison(seed)
   const onRun: typeof watch.onRun = (process, command, signal) => {
     const ended = watch.onRun(process, command, signal)
+    const blow = poison?.(command)
+    if (blow !== undefined && !healed) {
+      const place = cluster.workers.find((one) => one.process === process)
+      world.note(() => `${command} is the end of ${process.name}`)
+      world.after(blow.afterMs, null, () => {
+        if (place?.process !== process) return
+        if (blow.stops) place.stop(0)
+        else process.kill()
+      })
+    }
     return () => {
       ended()
       const found = tables.all().find(({ queue }) => queue.has(command))
@@ -137,6 +168,7 @@ export async function simulate(
   await world.run(() => false, lasting)
 
   world.note(() => 'from here on, nothing breaks')
+  healed = true
   weather = calm()
   postgres.down = false
   stream.down = false

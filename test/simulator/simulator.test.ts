@@ -4,7 +4,7 @@ import { simulate } from './run.ts'
 /** Schedules that are run with all tests: always the same ones, and one that no one has seen before. */
 const SEEDS = 200
 /** These notice broken guards that the others do not: see `docs/mutations.md`. */
-const NOTICING = [830, 932]
+const NOTICING = [491, 1301, 830, 932]
 const fresh = Number(process.env.NOETL_TEST_SEED ?? Math.floor(Date.now() % 1_000_000_000))
 
 /** On a machine that others use too, some seconds may become minutes. */
